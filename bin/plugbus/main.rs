@@ -1,0 +1,3 @@
+//! The command `plugbus`.
+
+fn main() {}

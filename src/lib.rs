@@ -1,0 +1,20 @@
+//! A plugin bus and supervisor without a broker.
+//!
+//! Plugins are separate processes in any language. Each listens on an NNG REP endpoint of its own, callers
+//! connect straight to it and send MessagePack; a supervisor launches plugins, asks all of them at once
+//! whether they are alive and getting anywhere, and restarts those that are not.
+//!
+//! A layer is a folder is a cargo feature: write a plugin with [`plugin`], call one with [`host`], run them
+//! with [`supervisor`] and [`config`]. `docs/architecture.md` is the map, `docs/protocol.md` the wire.
+
+pub mod bus;
+pub mod wire;
+
+#[cfg(feature = "config")]
+pub mod config;
+#[cfg(feature = "host")]
+pub mod host;
+#[cfg(feature = "plugin")]
+pub mod plugin;
+#[cfg(feature = "supervisor")]
+pub mod supervisor;

@@ -1,0 +1,21 @@
+//! Protocol 1: the messages, their encoding, their limits and their errors.
+//!
+//! Knows nothing of sockets, clocks or tokio; `docs/protocol.md` is the same thing in prose and bytes. A
+//! message is a MessagePack map with names. Start at [`Request`] and [`Question`].
+
+mod call;
+mod codec;
+mod fault;
+mod method;
+mod name;
+mod survey;
+
+pub use call::{DEFAULT_TTL, MAX_TTL, Reply, Request, RequestHead};
+pub use codec::{CodecError, MAX_DEPTH, MAX_MESSAGE, Raw, from_slice, to_vec};
+pub use fault::{Code, Fault};
+pub use method::{MethodInfo, Schema, builtin};
+pub use name::{InvalidName, MAX_METHOD, MAX_NAME, check_method, check_plugin_name};
+pub use survey::{Answer, Info, Load, Phase, Question, Want};
+
+/// The protocol version spoken here, as in `PLUGBUS_PROTOCOL` and the field `v`.
+pub const PROTOCOL: u32 = 1;
