@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Read from the manifest, so that a new layer cannot be forgotten here.
-FEATURES := $(shell sed -n '/^\[features\]/,/^\[\[/s/^\([a-z]*\) *=.*/\1/p' Cargo.toml | grep -vx default)
+FEATURES := $(shell sed -n '/^\[features\]/,/^\[[^f]/s/^\([a-z-]*\) *=.*/\1/p' Cargo.toml | grep -vx default)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Checks what is needed to build ("build") or to build and test ("test") plugbus, and installs what is missing
 # with the system's package manager where it may; else prints the command to run and fails. Run by make.
+# shellcheck disable=SC2086 # commands and lists of packages are lists of words here
 set -eu
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
@@ -11,9 +12,12 @@ say() { echo "setup: $*" >&2; }
 fail() { say "$@"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# A compiler without the C library's headers is common in small images.
+compiles() { printf '#include <stdio.h>\nint main(void) { return 0; }\n' | cc -x c - -o /dev/null 2>/dev/null; }
+
 # What is missing, by our names; package() knows each system's.
 missing() {
-    have cc || echo cc
+    compiles || echo cc
     have cmake || echo cmake
     [ "$purpose" = test ] || return 0
     have bash || echo bash
@@ -38,7 +42,7 @@ package() {
 
 manager() {
     for candidate in apt-get dnf pacman apk brew; do
-        have $candidate && echo $candidate && return
+        ! have $candidate || { echo $candidate; return; }
     done
 }
 
@@ -57,10 +61,11 @@ command_for() {
 
 install() {
     with=$(manager)
-    [ "$with" ] || fail "missing: $*. No known package manager here: install them by hand, then run this again."
+    [ "$with" ] || fail "missing: $*. No known package manager here: install them by hand, then run make again."
+    case "$with $*" in brew*cc*) fail "missing: a C compiler. Run this, then run make again:
+    xcode-select --install" ;; esac
     packages=
     for what in "$@"; do packages="$packages $(package "$with" "$what")"; done
-    # shellcheck disable=SC2086 # a list of words
     command_for "$with" $packages
 
     if [ "$with" = brew ] || [ "$(id -u)" = 0 ]; then
@@ -72,7 +77,6 @@ install() {
     sudo $command"
     fi
     say "missing: $*. Running: $prefix$command"
-    # shellcheck disable=SC2086
     run_install || fail "that failed. Run it by hand to see why:
     $prefix$command"
 }
@@ -110,7 +114,6 @@ check_rust() {
 check_system() {
     list=$(missing)
     [ "$list" ] || return 0
-    # shellcheck disable=SC2086
     install $list
     list=$(missing)
     [ -z "$list" ] || fail "still missing after the install:" $list
@@ -118,7 +121,8 @@ check_system() {
 
 # The stamp is written last and holds what was installed, so that a half-made or outdated venv is made anew.
 check_venv() {
-    cmp -s "$requirements" "$venv/installed" && [ -x "$venv/bin/python" ] && return
+    # A Python that was upgraded below the venv leaves it with no packages.
+    cmp -s "$requirements" "$venv/installed" && "$venv/bin/python" -c 'import pynng, msgpack' 2>/dev/null && return
     say "making $venv from $requirements"
     mkdir -p target
     python3 -m venv --clear "$venv"
