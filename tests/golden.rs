@@ -197,6 +197,14 @@ fn every_example_of_the_protocol_text_is_golden() {
 }
 
 #[test]
+fn the_card_of_the_protocol_text_is_a_card() {
+    let fences = fences(&protocol_md());
+    let (_, text) = fences.iter().find(|(info, _)| info == "json card").expect("a card");
+    let card: plugbus::bus::Card = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_value(&card).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+}
+
+#[test]
 fn the_protocol_text_promises_what_the_codes_promise() {
     let document = protocol_md();
     let table = document.split("## Error codes").nth(1).expect("a section on error codes");
