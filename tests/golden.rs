@@ -186,10 +186,13 @@ fn fences(document: &str) -> Vec<(String, String)> {
 
 #[test]
 fn every_example_of_the_protocol_text_is_golden() {
+    let document = protocol_md();
     let mut shown = 0;
-    for (info, body) in fences(&protocol_md()) {
-        let Some(name) = info.strip_prefix("hex") else { continue };
-        let path = folder(name.trim()).with_extension("hex");
+    for (info, body) in fences(&document) {
+        let Some(name) = info.strip_prefix("hex").map(str::trim) else { continue };
+        let path = folder(name).with_extension("hex");
+        let link = format!("[`{name}.hex`](../tests/golden/{name}.hex)\n\n```hex {name}\n");
+        assert!(document.contains(&link), "the name {name} does not stand above its example");
         assert_eq!(body, read(&path), "docs/protocol.md and {} differ", path.display());
         shown += 1;
     }
