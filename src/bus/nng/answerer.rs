@@ -1,0 +1,238 @@
+//! REP and RESPONDENT: a message comes, its answer goes back the way it came.
+//!
+//! NNG takes one message a connection off the wire and keeps it until a context receives, and while it lies
+//! there the connection's end is not noticed. So there are more contexts than calls are run at once, and a
+//! context receives again as soon as its answer is on its way.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use nng::options::transport::ipc::Permissions;
+use nng::options::{Options, ReconnectMaxTime, ReconnectMinTime, RecvMaxSize};
+use nng::{AioResult, ListenerBuilder, Message, Protocol, Socket};
+use tokio::sync::{mpsc, watch};
+
+use super::aio::{Aio, Fenced};
+use super::peers::{Peer, Peers};
+use super::{RECONNECT, library, refused};
+use crate::bus::{Body, BusError, Endpoint};
+use crate::wire::MAX_MESSAGE;
+
+/// Answers requests at one endpoint.
+#[derive(Debug)]
+pub struct Replier(Answerer);
+
+impl Replier {
+    /// Listens, with room for that many requests that are not yet answered.
+    ///
+    /// The socket is for its owner alone (mode 0600).
+    ///
+    /// # Errors
+    /// [`BusError::InUse`] where somebody listens there, [`BusError::Transport`] for NNG's other reasons.
+    pub fn listen(endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
+        library::init()?;
+        let open = || {
+            let socket = Socket::new(Protocol::Rep0)?;
+            let answerer = Answerer::new(&socket, room)?;
+            listen(&socket, endpoint)?;
+            answerer.start(socket)
+        };
+        open().map(Self).map_err(|error| refused("listen at", endpoint, error))
+    }
+
+    /// The next request; `None` never comes while the replier lives.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Incoming> {
+        self.0.incoming.recv().await
+    }
+}
+
+/// Answers surveys from one endpoint.
+#[derive(Debug)]
+pub struct Respondent(Answerer);
+
+impl Respondent {
+    /// Connects in the background, again and again for as long as it lives.
+    ///
+    /// # Errors
+    /// [`BusError::Transport`] where NNG cannot make the socket.
+    pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
+        library::init()?;
+        let open = || {
+            let socket = Socket::new(Protocol::Respondent0)?;
+            socket.set_opt::<RecvMaxSize>(MAX_MESSAGE)?;
+            socket.set_opt::<ReconnectMinTime>(Some(RECONNECT.0))?;
+            socket.set_opt::<ReconnectMaxTime>(Some(RECONNECT.1))?;
+            let answerer = Answerer::new(&socket, 2)?;
+            socket.dial_async(endpoint.as_str())?;
+            answerer.start(socket)
+        };
+        open().map(Self).map_err(|error| refused("dial", endpoint, error))
+    }
+
+    /// The next question; `None` never comes while the respondent lives.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Incoming> {
+        self.0.incoming.recv().await
+    }
+}
+
+/// Makes a socket listen, for its owner alone.
+pub(super) fn listen(socket: &Socket, endpoint: &Endpoint) -> Result<(), nng::Error> {
+    socket.set_opt::<RecvMaxSize>(MAX_MESSAGE)?;
+    let listener = ListenerBuilder::new(socket, endpoint.as_str())?;
+    // NNG sets the mode between bind and listen: nobody else can connect in between.
+    listener.set_opt::<Permissions>(0o600)?;
+    // Dropping the handle closes nothing: the socket keeps its listener.
+    listener.start().map(drop).map_err(|(_, error)| error)
+}
+
+#[derive(Debug)]
+struct Answerer {
+    incoming: mpsc::Receiver<Incoming>,
+    line: Arc<Line>,
+    seats: Vec<Arc<Seat>>,
+    socket: Option<Fenced<Socket>>,
+}
+
+/// What the seats share.
+#[derive(Debug)]
+struct Line {
+    peers: Peers,
+    closed: AtomicBool,
+    sender: mpsc::Sender<Incoming>,
+}
+
+impl Answerer {
+    fn new(socket: &Socket, room: usize) -> Result<Self, nng::Error> {
+        // A seat that has passed on a message receives no other before the answer: the channel is never full.
+        let (sender, incoming) = mpsc::channel(room);
+        let peers = Peers::watch(socket, None)?;
+        let line = Arc::new(Line { peers, closed: AtomicBool::new(false), sender });
+        let seats = (0..room).map(|_| Seat::new(socket, &line)).collect::<Result<_, _>>()?;
+        Ok(Self { incoming, line, seats, socket: None })
+    }
+
+    fn start(mut self, socket: Socket) -> Result<Self, nng::Error> {
+        self.socket = Some(Fenced::new(socket));
+        self.seats.iter().try_for_each(|seat| seat.context.recv(seat.aio.get()))?;
+        Ok(self)
+    }
+}
+
+impl Drop for Answerer {
+    fn drop(&mut self) {
+        self.line.closed.store(true, Ordering::Release);
+        // Answers that are still on their way hold a seat; closing the socket ends them all.
+        self.seats.clear();
+        drop(self.socket.take());
+    }
+}
+
+/// One context: receives, waits for the answer, sends it, receives again.
+#[derive(Debug)]
+struct Seat {
+    context: Fenced<nng::Context>,
+    aio: Aio,
+    line: Weak<Line>,
+}
+
+impl Seat {
+    fn new(socket: &Socket, line: &Arc<Line>) -> Result<Arc<Self>, nng::Error> {
+        // The callback has to find its seat, and the seat owns the callback.
+        let itself: Arc<OnceLock<Weak<Self>>> = Arc::default();
+        let found = Arc::clone(&itself);
+        let aio = Aio::new(move |_, result| {
+            if let Some(seat) = found.get().and_then(Weak::upgrade) {
+                seat.completed(result);
+            }
+        })?;
+        let context = Fenced::new(nng::Context::new(socket)?);
+        let seat = Arc::new(Self { context, aio, line: Arc::downgrade(line) });
+        let _ = itself.set(Arc::downgrade(&seat));
+        Ok(seat)
+    }
+
+    fn completed(self: Arc<Self>, result: AioResult) {
+        match result {
+            AioResult::Recv(Ok(message)) => self.pass_on(message),
+            // The one who asked is gone, and so is the answer.
+            AioResult::Send(_) => self.receive_again(),
+            // Closed, or about to be: whoever owns the socket ends the rest.
+            AioResult::Recv(Err(_)) | AioResult::Sleep(_) => {}
+        }
+    }
+
+    fn pass_on(self: Arc<Self>, mut message: Message) {
+        let Some(line) = self.line.upgrade() else { return };
+        let Some((peer, gone)) = message.pipe().and_then(|pipe| line.peers.get(pipe)) else {
+            // Nobody is left who would read an answer.
+            self.receive_again();
+            return;
+        };
+        let incoming = Incoming { body: Body::new(message), peer, gone, seat: Some(self) };
+        // Refused only when nobody reads any more; dropping it there gives the seat back.
+        let _ = line.sender.try_send(incoming);
+    }
+
+    fn receive_again(&self) {
+        let open = self.line.upgrade().is_some_and(|line| !line.closed.load(Ordering::Acquire));
+        if open {
+            // Fails only on a closed socket, which needs no more seats.
+            let _ = self.context.recv(self.aio.get());
+        }
+    }
+}
+
+/// A message that waits for its answer; dropped without one, the other side gets none.
+#[derive(Debug)]
+pub struct Incoming {
+    body: Body,
+    peer: Peer,
+    gone: watch::Receiver<()>,
+    seat: Option<Arc<Seat>>,
+}
+
+impl Incoming {
+    /// What was sent.
+    #[must_use]
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Who sent it.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Ends when the one who sent it is gone; holds nothing of the message.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut gone = self.gone.clone();
+        async move { while gone.changed().await.is_ok() {} }
+    }
+
+    /// Sends the answer; one who is gone does not get it, and that is no error.
+    pub fn reply(mut self, body: &[u8]) {
+        if let Some(seat) = self.seat.take()
+            && seat.context.send(seat.aio.get(), Message::from(body)).is_err()
+        {
+            seat.receive_again();
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            seat.receive_again();
+        }
+    }
+}

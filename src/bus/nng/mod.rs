@@ -1,0 +1,34 @@
+//! The four roles over NNG.
+//!
+//! Everything here follows from how NNG behaves, and each rule stands where it bites: `aio` fences what may not
+//! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` reads faster than answers are
+//! thrown away. NNG calls back on its own threads, so a callback stores what came, wakes, and returns.
+
+mod aio;
+mod answerer;
+mod library;
+mod peers;
+mod requester;
+mod surveyor;
+#[cfg(test)]
+mod traps;
+
+use std::time::Duration;
+
+pub use answerer::{Incoming, Replier, Respondent};
+pub use peers::{Peer, PeerEvent};
+pub use requester::Requester;
+pub use surveyor::{Answers, Surveyor};
+
+use super::{BusError, Endpoint};
+
+/// The shortest and longest wait before a lost connection is tried again; NNG's own 1 s is an age.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
+
+/// NNG's reason in our words.
+fn refused(what: &'static str, endpoint: &Endpoint, error: nng::Error) -> BusError {
+    match error {
+        nng::Error::AddressInUse => BusError::InUse(endpoint.to_string()),
+        error => BusError::Transport { what, endpoint: endpoint.to_string(), reason: error.to_string() },
+    }
+}

@@ -1,0 +1,84 @@
+//! Who is connected to a socket.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nng::{Pipe, PipeEvent, Socket};
+use tokio::sync::{mpsc, watch};
+
+use super::library::{peer_credential, pipe_id};
+
+/// The process at the other end of a connection, as the kernel knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Tells connections of one socket apart.
+    pub connection: u32,
+    /// Its process id; `None` where the transport does not know.
+    pub pid: Option<u32>,
+    /// Its user id; `None` where the transport does not know.
+    pub uid: Option<u32>,
+}
+
+/// Somebody connected, or left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerEvent {
+    /// Connected and past the greeting.
+    Joined(Peer),
+    /// The connection is gone.
+    Left(Peer),
+}
+
+type Connected = HashMap<Pipe, (Peer, watch::Sender<()>)>;
+
+/// The connections of one socket, kept by NNG's pipe events.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Peers(Arc<Mutex<Connected>>);
+
+impl Peers {
+    /// Watches a socket that does not yet listen or dial; events that nobody reads in time are dropped.
+    pub(super) fn watch(socket: &Socket, events: Option<mpsc::Sender<PeerEvent>>) -> Result<Self, nng::Error> {
+        let peers = Self::default();
+        let of_callback = peers.clone();
+        socket.pipe_notify(move |pipe, event| {
+            let event = match event {
+                // Before the first message can come, so that each message finds its peer.
+                PipeEvent::AddPre => {
+                    of_callback.add(pipe);
+                    None
+                }
+                PipeEvent::AddPost => of_callback.get(pipe).map(|(peer, _)| PeerEvent::Joined(peer)),
+                PipeEvent::RemovePost => of_callback.remove(pipe).map(PeerEvent::Left),
+                _ => None,
+            };
+            if let (Some(events), Some(event)) = (&events, event) {
+                let _ = events.try_send(event);
+            }
+        })?;
+        Ok(peers)
+    }
+
+    /// The peer behind a pipe, and a receiver that closes when it leaves; `None` when it has left.
+    pub(super) fn get(&self, pipe: Pipe) -> Option<(Peer, watch::Receiver<()>)> {
+        let connected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        connected.get(&pipe).map(|(peer, gone)| (*peer, gone.subscribe()))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn add(&self, pipe: Pipe) {
+        let peer = Peer {
+            connection: pipe_id(pipe),
+            pid: peer_credential(pipe, nng_c_sys::NNG_OPT_PEER_PID),
+            uid: peer_credential(pipe, nng_c_sys::NNG_OPT_PEER_UID),
+        };
+        let mut connected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        connected.insert(pipe, (peer, watch::Sender::new(())));
+    }
+
+    fn remove(&self, pipe: Pipe) -> Option<Peer> {
+        let mut connected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        connected.remove(&pipe).map(|(peer, _)| peer)
+    }
+}

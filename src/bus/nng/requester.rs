@@ -1,0 +1,284 @@
+//! REQ: one socket a target, so that a request goes where it is meant to go.
+//!
+//! A call takes a slot from a pool: a context with one operation to send and one to receive. Three rules of
+//! NNG shape it. Resending is off, else a request runs again after its plugin was killed, and a lost connection
+//! is not reported. The receive is posted together with the send, else a reply that comes before it is lost with
+//! the connection. Only the receive is ever cancelled: it takes the send with it, the other way round aborts.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use nng::options::protocol::reqrep::ResendTime;
+use nng::options::{Options, ReconnectMaxTime, ReconnectMinTime, RecvMaxSize};
+use nng::{AioResult, Message, Protocol, Socket};
+
+use super::aio::{Aio, Fenced};
+use super::{RECONNECT, library, refused};
+use super::peers::Peers;
+use crate::bus::{Body, BusError, Endpoint, RequestError};
+use crate::wire::MAX_MESSAGE;
+
+/// How long a request waits for a connection that is not yet there. A live listener greets within a
+/// millisecond; a loaded machine gets a few hundred.
+const CONNECT_WAIT: Duration = Duration::from_millis(500);
+
+/// Sends requests to one endpoint, any number at a time.
+#[derive(Debug)]
+pub struct Requester {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    idle: Mutex<Vec<Slot>>,
+    peers: Peers,
+    socket: Fenced<Socket>,
+}
+
+impl Requester {
+    /// Connects in the background; the first request waits for it.
+    ///
+    /// # Errors
+    /// [`BusError::Transport`] where NNG cannot make the socket.
+    pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
+        library::init()?;
+        let open = || -> Result<_, nng::Error> {
+            let socket = Socket::new(Protocol::Req0)?;
+            socket.set_opt::<ResendTime>(None)?;
+            socket.set_opt::<RecvMaxSize>(MAX_MESSAGE)?;
+            socket.set_opt::<ReconnectMinTime>(Some(RECONNECT.0))?;
+            socket.set_opt::<ReconnectMaxTime>(Some(RECONNECT.1))?;
+            let peers = Peers::watch(&socket, None)?;
+            socket.dial_async(endpoint.as_str())?;
+            Ok(Shared { idle: Mutex::default(), peers, socket: Fenced::new(socket) })
+        };
+        let shared = open().map_err(|error| refused("dial", endpoint, error))?;
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Whether the connection stands at this moment.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        !self.shared.peers.is_empty()
+    }
+
+    /// Sends a request and waits for its reply, at most as long as the timeout, in whole milliseconds.
+    ///
+    /// Needs no runtime: it wakes from NNG's threads.
+    ///
+    /// # Errors
+    /// [`RequestError`] says whether the request was sent. Without a connection within half a second it is
+    /// [`RequestError::NotSent`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future abandons the request here; the other side is not told and its reply is thrown away.
+    pub async fn request(&self, body: &[u8], timeout: Duration) -> Result<Body, RequestError> {
+        if body.len() > MAX_MESSAGE {
+            return Err(RequestError::TooLarge(body.len()));
+        }
+        let idle = self.shared.lock().pop();
+        let slot = match idle {
+            Some(slot) => slot,
+            None => Slot::new(&self.shared).map_err(transport)?,
+        };
+        let posted = slot.post(Message::from(body), timeout, self.is_connected());
+        let exchange = Exchange { slot: Some(slot) };
+        posted.map_err(transport)?;
+        exchange.await
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn transport(error: nng::Error) -> RequestError {
+    RequestError::Transport(error.to_string())
+}
+
+/// One request at a time: a context and its two operations, used again and again.
+#[derive(Debug)]
+struct Slot {
+    context: Fenced<nng::Context>,
+    send: Aio,
+    receive: Aio,
+    state: Arc<State>,
+}
+
+/// What the callbacks know of a slot; they must not own it, it owns them.
+#[derive(Debug)]
+struct State {
+    progress: Mutex<Progress>,
+    home: Weak<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    send: Step<()>,
+    receive: Step<Message>,
+    /// When the receive must be over, where it is to be posted after the send.
+    receive_after_send: Option<Instant>,
+    waker: Option<Waker>,
+    /// The slot itself, once nobody waits for the reply: the last callback takes it home.
+    abandoned: Option<Slot>,
+}
+
+#[derive(Debug, Default)]
+enum Step<T> {
+    #[default]
+    Idle,
+    Posted,
+    Done(Result<T, nng::Error>),
+}
+
+impl<T> Step<T> {
+    fn is_posted(&self) -> bool {
+        matches!(self, Self::Posted)
+    }
+}
+
+impl Slot {
+    fn new(shared: &Arc<Shared>) -> Result<Self, nng::Error> {
+        let state = Arc::new(State { progress: Mutex::default(), home: Arc::downgrade(shared) });
+        let callback = || {
+            let state = Arc::clone(&state);
+            Aio::new(move |_, result| state.completed(result))
+        };
+        let (send, receive) = (callback()?, callback()?);
+        let context = Fenced::new(nng::Context::new(&shared.socket)?);
+        Ok(Self { context, send, receive, state })
+    }
+
+    fn post(&self, message: Message, timeout: Duration, connected: bool) -> Result<(), nng::Error> {
+        // NNG counts in milliseconds, and takes 0 for "do not wait".
+        let timeout = timeout.max(Duration::from_millis(1));
+        let connect = if connected { None } else { Some(timeout.min(CONNECT_WAIT)) };
+        self.send.get().set_timeout(connect)?;
+        self.state.lock().send = Step::Posted;
+        if let Err((_, error)) = self.context.send(self.send.get(), message) {
+            self.state.lock().send = Step::Idle;
+            return Err(error);
+        }
+        if connected {
+            return self.post_receive(timeout);
+        }
+        // The send may time out alone only while no receive is posted, else NNG asserts that there is none.
+        self.state.lock().receive_after_send = Instant::now().checked_add(timeout);
+        Ok(())
+    }
+
+    fn post_receive(&self, timeout: Duration) -> Result<(), nng::Error> {
+        self.receive.get().set_timeout(Some(timeout.max(Duration::from_millis(1))))?;
+        self.state.lock().receive = Step::Posted;
+        self.context.recv(self.receive.get()).inspect_err(|_| self.state.lock().receive = Step::Idle)
+    }
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn completed(&self, result: AioResult) {
+        let mut progress = self.lock();
+        match result {
+            AioResult::Send(result) => progress.send = Step::Done(result.map_err(|(_, error)| error)),
+            AioResult::Recv(result) => progress.receive = Step::Done(result),
+            AioResult::Sleep(_) => return,
+        }
+        let waker = progress.waker.take();
+        let freed = if progress.is_quiet() { progress.abandoned.take() } else { None };
+        drop(progress);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if let (Some(slot), Some(home)) = (freed, self.home.upgrade()) {
+            home.put(slot);
+        }
+    }
+}
+
+impl Progress {
+    fn is_quiet(&self) -> bool {
+        !self.send.is_posted() && !self.receive.is_posted()
+    }
+
+    /// What the caller gets, as soon as that is certain.
+    fn outcome(&mut self) -> Option<Result<Body, RequestError>> {
+        if let (Step::Done(Err(_)), false) = (&self.send, self.receive.is_posted()) {
+            return Some(Err(RequestError::NotSent));
+        }
+        match (std::mem::take(&mut self.receive), &self.send) {
+            (Step::Done(Ok(message)), _) => Some(Ok(Body::new(message))),
+            (Step::Done(Err(nng::Error::TimedOut)), Step::Done(Ok(()))) => Some(Err(RequestError::TimedOut)),
+            (Step::Done(Err(_)), Step::Done(Ok(()))) => Some(Err(RequestError::Lost)),
+            (undecided, _) => {
+                self.receive = undecided;
+                None
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn put(&self, slot: Slot) {
+        *slot.state.lock() = Progress::default();
+        self.lock().push(slot);
+    }
+}
+
+/// A posted request: waits for its outcome, gives its slot back.
+struct Exchange {
+    slot: Option<Slot>,
+}
+
+impl Future for Exchange {
+    type Output = Result<Body, RequestError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(slot) = &self.slot else {
+            return Poll::Pending;
+        };
+        let mut progress = slot.state.lock();
+        if let Some(outcome) = progress.outcome() {
+            return Poll::Ready(outcome);
+        }
+        progress.waker = Some(context.waker().clone());
+        if let (Step::Done(Ok(())), Some(deadline)) = (&progress.send, progress.receive_after_send) {
+            progress.receive_after_send = None;
+            drop(progress);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Err(error) = slot.post_receive(left) {
+                return Poll::Ready(Err(transport(error)));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        let state = Arc::clone(&slot.state);
+        let mut progress = state.lock();
+        progress.waker = None;
+        if progress.is_quiet() {
+            drop(progress);
+            if let Some(home) = state.home.upgrade() {
+                home.put(slot);
+            }
+            return;
+        }
+        // A copy of the handle: the callback may take the slot away while it is being cancelled.
+        let posted = if progress.receive.is_posted() { &slot.receive } else { &slot.send };
+        let posted = posted.get().clone();
+        progress.abandoned = Some(slot);
+        drop(progress);
+        posted.cancel();
+    }
+}
