@@ -71,9 +71,8 @@ impl BusDir {
             other => other.map_err(|error| BusError::io("look at the bus directory", &self.path, error))?,
         };
         let own = rustix::process::geteuid().as_raw();
-        let insecure = |problem: String, advice: String| {
-            Err(BusError::Insecure { path: self.path.clone(), problem, advice })
-        };
+        let insecure =
+            |problem: String, advice: String| Err(BusError::Insecure { path: self.path.clone(), problem, advice });
         if !found.is_dir() {
             return insecure("is not a directory".into(), "move it away, or choose another $PLUGBUS_DIR".into());
         }
@@ -220,10 +219,12 @@ fn read_card(path: &Path) -> Option<Card> {
 fn base() -> PathBuf {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let uid = rustix::process::getuid().as_raw();
-    set("PLUGBUS_DIR").or_else(|| set("XDG_RUNTIME_DIR").map(|dir| dir.join("plugbus"))).unwrap_or_else(|| match uid {
-        0 => "/run/plugbus".into(),
-        uid => format!("/tmp/plugbus-{uid}").into(),
-    })
+    set("PLUGBUS_DIR").or_else(|| set("XDG_RUNTIME_DIR").map(|dir| dir.join("plugbus"))).unwrap_or_else(
+        || match uid {
+            0 => "/run/plugbus".into(),
+            uid => format!("/tmp/plugbus-{uid}").into(),
+        },
+    )
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use nng::options::{Options, ReconnectMaxTime, ReconnectMinTime, RecvMaxSize};
 use nng::{AioResult, Message, Protocol, Socket};
 
 use super::aio::{Aio, Fenced};
-use super::{RECONNECT, library, refused};
 use super::peers::Peers;
+use super::{RECONNECT, library, refused};
 use crate::bus::{Body, BusError, Endpoint, RequestError};
 use crate::wire::MAX_MESSAGE;
 

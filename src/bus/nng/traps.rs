@@ -199,7 +199,9 @@ fn more_than_128_answers_to_one_survey_all_arrive() {
     let crowd: Vec<_> = (0..CROWD).map(|_| Respondent::dial(&endpoint).unwrap()).collect();
     block_on(async {
         for _ in 0..CROWD {
-            assert!(matches!(events.recv().await, Some(PeerEvent::Joined(peer)) if peer.pid == Some(std::process::id())));
+            assert!(
+                matches!(events.recv().await, Some(PeerEvent::Joined(peer)) if peer.pid == Some(std::process::id()))
+            );
         }
     });
     thread::scope(|scope| {

@@ -72,10 +72,7 @@ mod tests {
     fn waits_double_up_to_the_longest() {
         let crash = RunLength::ReadyFor(Duration::from_secs(1));
         let waits = millis(&mut Backoff::default(), crash, 14);
-        assert_eq!(
-            waits,
-            [0, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000, 60_000]
-        );
+        assert_eq!(waits, [0, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000, 60_000]);
     }
 
     #[test]
