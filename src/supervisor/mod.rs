@@ -5,6 +5,7 @@ mod policy;
 mod process;
 mod report;
 mod spec;
+mod survey;
 mod unit;
 
 pub use report::{AnswerReport, EndReport, MissingPlugin, PluginStatus, StatusReport, SurveyReport, SurveyedPlugin};

@@ -18,6 +18,12 @@ impl ExitState {
     pub(in crate::supervisor) fn is_success(self) -> bool {
         self == Self::Code(0)
     }
+
+    /// Whether a signal ended it that a process does not bring upon itself.
+    pub(in crate::supervisor) fn is_from_outside(self) -> bool {
+        use rustix::process::Signal;
+        matches!(self, Self::Signal(number) if [Signal::KILL, Signal::TERM].iter().any(|signal| signal.as_raw() == number))
+    }
 }
 
 impl fmt::Display for ExitState {

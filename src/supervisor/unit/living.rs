@@ -38,6 +38,9 @@ impl Unit {
         let phase = answer.phase;
         let Some(run) = self.run.as_mut().filter(|run| run.process.is_some()) else { return };
         let news = run.take_answer(answer, now);
+        if news {
+            self.info.clone_from(&run.info);
+        }
         match (self.state, phase) {
             (UnitState::Starting, Phase::Ready) => self.become_ready(now),
             (UnitState::Ready, Phase::Ready) if news => self.publish(),

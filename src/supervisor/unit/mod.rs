@@ -26,6 +26,7 @@ pub use state::UnitState;
 
 use super::PluginSpec;
 use super::policy::backoff::Backoff;
+use crate::wire::Info;
 use run::{EndCause, Run, RunProcess};
 
 /// One supervised instance: the owner of the truth about it.
@@ -46,6 +47,8 @@ pub(super) struct Unit {
     backoff: Backoff,
     restarts: u64,
     last_end: Option<LastEnd>,
+    /// What its newest process that said so had.
+    info: Option<Info>,
     dice: fastrand::Rng,
     actions: Vec<UnitAction>,
 }
@@ -74,6 +77,7 @@ impl Unit {
             backoff: Backoff::default(),
             restarts: 0,
             last_end: None,
+            info: None,
             dice: fastrand::Rng::with_seed(seed),
             actions: Vec::new(),
         }

@@ -51,9 +51,9 @@ impl Unit {
         self.run.as_ref().is_none_or(|run| run.stuck) && self.deadline.is_none()
     }
 
-    /// The methods its process has said it has; `None` while that is not known.
+    /// The methods its newest process said it has; `None` while none has said so.
     pub(in crate::supervisor) fn methods(&self) -> Option<&[MethodInfo]> {
-        Some(&self.run.as_ref()?.info.as_ref()?.methods)
+        Some(&self.info.as_ref()?.methods)
     }
 
     /// Everything about it that people want to see; the caller adds what the wall clock and its output say.
@@ -69,7 +69,7 @@ impl Unit {
             since: String::new(),
             pid: process.map(|process| process.id.pid),
             instance: process.map(|process| process.instance.clone()),
-            version: run.and_then(|run| run.info.as_ref()).map(|info| info.version.clone()).unwrap_or_default(),
+            version: self.info.as_ref().map(|info| info.version.clone()).unwrap_or_default(),
             uptime_ms: run.filter(|run| run.process.is_some()).map(|run| millis_since(run.since, now)),
             restarts: self.restarts,
             last_end: self

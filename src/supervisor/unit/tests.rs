@@ -141,10 +141,10 @@ fn a_crash_after_being_ready_is_followed_by_a_start_at_once_then_by_waits() {
         "spawn 2",
     ]);
     stage.spawned(2).answers(2, Phase::Ready).did(&["publish 2", "starting → ready: ready 0 ms after its start"]);
-    stage.after(500).exits(2, ExitState::Signal(9)).did(&[
-        "withdraw 2",
-        "ready → backing-off: killed by SIGKILL after 500 ms: out of cheese; restarting in 100 ms",
-    ]);
+    stage
+        .after(500)
+        .exits(2, ExitState::Signal(9))
+        .did(&["withdraw 2", "ready → backing-off: killed by SIGKILL after 500 ms; restarting in 100 ms"]);
     stage.deadline_passes().did(&["backing-off → starting: restart 2", "spawn 3"]);
     assert_eq!(stage.unit.status(stage.now).restarts, 2);
 }
@@ -175,7 +175,7 @@ fn a_silent_one_is_killed_without_grace_and_started_again() {
     ]);
     stage.after(3).exits(1, ExitState::Signal(9)).did(&[
         "withdraw 1",
-        "silent → backing-off: silent: missed 3 survey rounds; killed by SIGKILL after 43 ms: out of cheese; restarting at once",
+        "silent → backing-off: silent: missed 3 survey rounds; killed by SIGKILL after 43 ms; restarting at once",
         "backing-off → starting: restart 1",
         "spawn 2",
     ]);
@@ -200,7 +200,7 @@ fn one_that_never_gets_ready_is_ended_with_grace() {
     stage.deadline_passes().did(&["note: still there 5.0 s after SIGTERM, killing it", "kill 1"]);
     stage.after(0).exits(1, ExitState::Signal(9)).did(&[
         "withdraw 1",
-        "stopping → backing-off: not ready 10.0 s after its start: it never answered a survey; killed by SIGKILL after 15.0 s: out of cheese; restarting in 100 ms",
+        "stopping → backing-off: not ready 10.0 s after its start: it never answered a survey; killed by SIGKILL after 15.0 s; restarting in 100 ms",
     ]);
 }
 
