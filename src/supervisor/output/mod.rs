@@ -19,8 +19,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 pub(super) use capture::Capture;
-use queue::Queue;
-pub(super) use queue::Record;
+pub(super) use queue::{Queue, Record};
 pub(super) use source::Source;
 use writer::Writer;
 

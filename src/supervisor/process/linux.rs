@@ -7,6 +7,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::bus::ProcessId;
+
 /// Tells when one process has exited.
 #[derive(Debug)]
 pub(super) struct ExitWatch {
@@ -22,6 +24,13 @@ impl ExitWatch {
         Ok(Self { pidfd: AsyncFd::with_interest(pidfd, Interest::READABLE)? })
     }
 
+    /// Watches a process that is not our child; `None` where it is gone already.
+    pub(super) fn foreign(process: ProcessId) -> Option<Self> {
+        let watch = Self::new(Pid::from_raw(process.pid.try_into().ok()?)?).ok()?;
+        // Only now, when the pidfd holds on to whoever has the pid: it is still the one that is meant.
+        process.is_alive().then_some(watch)
+    }
+
     pub(super) async fn exited(&mut self) {
         // A pidfd becomes readable once and stays so; an error here means that the runtime is shutting down, and
         // then this future is never polled to its end.
@@ -34,7 +43,7 @@ impl ExitWatch {
 /// The id of the group that a process is in.
 ///
 /// From `/proc`, because `getpgid` answers 0 for a group outside our pid namespace, which rustix has no value for.
-pub(super) fn group_of(pid: u32) -> Option<u32> {
+pub(in crate::supervisor) fn group_of(pid: u32) -> Option<u32> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses, which may hold anything, `)` included.
     let after_name = stat.iter().rposition(|byte| *byte == b')')?;

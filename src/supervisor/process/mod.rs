@@ -27,7 +27,8 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
 pub(super) use command::Launch;
 pub(super) use error::SpawnError;
-pub(super) use group::{leads_group_of, signal_foreign_group};
+pub(super) use group::{end_foreign, leads_group_of};
+pub(super) use system::group_of;
 
 use super::unit::ExitState;
 use crate::bus::ProcessId;

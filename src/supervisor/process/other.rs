@@ -2,15 +2,23 @@
 
 use std::io;
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, getpgid, waitid};
 use tokio::sync::oneshot;
 
+use crate::bus::ProcessId;
+
+/// How often a process that is not our child is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Tells when one process has exited.
 #[derive(Debug)]
-pub(super) struct ExitWatch {
-    exit: oneshot::Receiver<()>,
-    seen: bool,
+pub(super) enum ExitWatch {
+    /// A child, with a thread that waits for it.
+    Child { exit: oneshot::Receiver<()>, seen: bool },
+    /// Nobody can wait for the child of another.
+    Foreign(ProcessId),
 }
 
 impl ExitWatch {
@@ -23,20 +31,33 @@ impl ExitWatch {
             let _ = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), options));
             let _ = tell.send(());
         })?;
-        Ok(Self { exit, seen: false })
+        Ok(Self::Child { exit, seen: false })
+    }
+
+    /// Watches a process that is not our child; `None` where it is gone already.
+    pub(super) fn foreign(process: ProcessId) -> Option<Self> {
+        process.is_alive().then_some(Self::Foreign(process))
     }
 
     pub(super) async fn exited(&mut self) {
-        if !self.seen {
-            // The sender is never dropped unsent but by a thread that ended, which is the same news.
-            let _ = (&mut self.exit).await;
-            self.seen = true;
+        match self {
+            Self::Child { seen: true, .. } => {}
+            Self::Child { exit, seen } => {
+                // The sender is never dropped unsent but by a thread that ended, which is the same news.
+                let _ = exit.await;
+                *seen = true;
+            }
+            Self::Foreign(process) => {
+                while process.is_alive() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
         }
     }
 }
 
 /// The id of the group that a process is in.
-pub(super) fn group_of(pid: u32) -> Option<u32> {
+pub(in crate::supervisor) fn group_of(pid: u32) -> Option<u32> {
     let group = getpgid(Pid::from_raw(pid.try_into().ok()?)).ok()?;
     group.as_raw_nonzero().get().try_into().ok()
 }

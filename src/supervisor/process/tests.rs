@@ -128,13 +128,27 @@ fn limits_of_the_system_are_named() {
     }
 }
 
+#[tokio::test]
+async fn a_process_of_a_dead_supervisor_is_ended_with_all_that_it_started() {
+    for script in ["sleep 1000 & sleep 1000", "trap '' TERM; sleep 1000 & while :; do sleep 1000; done"] {
+        let Spawned { process, stdout, .. } = shell(script);
+        let leader = process.id();
+        let ended = tokio::spawn(end_foreign(leader, Duration::from_millis(200)));
+        // Here it is our child all the same, so somebody has to reap it.
+        let exit = exit_of(process).await;
+        assert!(matches!(exit, ExitState::Signal(15 | 9)), "{exit}");
+        assert!(ended.await.unwrap());
+        assert_eq!(fs::File::from(stdout).read(&mut [0]).unwrap(), 0);
+    }
+}
+
 #[test]
 fn invariant_8_only_a_verified_process_is_signalled() {
     let own = ProcessId::own();
     let somebody_else = ProcessId { start_time: own.start_time + 1, ..own };
-    assert!(!signal_foreign_group(somebody_else, Signal::KILL));
-    assert!(!signal_foreign_group(ProcessId { start_time: 0, ..own }, Signal::KILL));
-    assert!(!signal_foreign_group(ProcessId { pid: 0, start_time: 1 }, Signal::KILL));
+    assert!(!group::signal_foreign_group(somebody_else, Signal::KILL));
+    assert!(!group::signal_foreign_group(ProcessId { start_time: 0, ..own }, Signal::KILL));
+    assert!(!group::signal_foreign_group(ProcessId { pid: 0, start_time: 1 }, Signal::KILL));
     assert!(leads_group_of(own.pid, own.pid));
     assert!(!leads_group_of(own.pid, 1));
     assert_eq!(system::group_of(own.pid), other::group_of(own.pid));

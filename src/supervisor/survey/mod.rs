@@ -8,6 +8,7 @@ mod rounds;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::bus::{Body, BusDir, BusError, Peer, PeerEvent, Surveyor};
 use crate::wire::{Answer, Question, Want};
@@ -41,6 +42,7 @@ pub(super) struct Survey {
     pub(super) commands: mpsc::Sender<SurveyCommand>,
     pub(super) events: mpsc::Receiver<SurveyEvent>,
     pub(super) peers: mpsc::Receiver<PeerEvent>,
+    task: JoinHandle<()>,
 }
 
 impl Survey {
@@ -53,8 +55,18 @@ impl Survey {
         // One question and its end at a time; the rest is slack.
         let (commands, orders) = mpsc::channel(8);
         let (tell, events) = mpsc::channel(EVENTS);
-        tokio::spawn(run(surveyor, orders, tell));
-        Ok(Self { commands, events, peers })
+        let task = tokio::spawn(run(surveyor, orders, tell));
+        Ok(Self { commands, events, peers, task })
+    }
+
+    /// Ends the task and waits until its socket is closed.
+    ///
+    /// A socket closed later would take the path away from the next supervisor, who listens there by then.
+    pub(super) async fn end(self) {
+        let Self { commands, events, peers, task } = self;
+        drop((commands, events, peers));
+        // It panicked if this fails, and has said so itself.
+        let _ = task.await;
     }
 }
 

@@ -15,6 +15,9 @@ use crate::wire::Want;
 /// The wait before a plugin that has connected, and is not ready yet, is asked again; it doubles.
 const FIRST_EXTRA_WAIT: Duration = Duration::from_millis(25);
 
+/// How long an extra round waits for the slow before it makes way for a newcomer.
+const EXTRA_PATIENCE: Duration = Duration::from_millis(50);
+
 /// Time from one extra round to the next when plugins connect one after the other, at the least.
 const MIN_EXTRA_GAP: Duration = Duration::from_millis(5);
 
@@ -127,15 +130,14 @@ impl Rounds {
     pub(in crate::supervisor) fn deadline(&self, now: Instant) -> Option<Instant> {
         match &self.current {
             // Makes way for the regular round, and for a newcomer, who must not wait for the slowest.
-            Some(round) if round.kind == RoundKind::Extra && !round.ending => Some(self.next()),
+            Some(round) if round.kind == RoundKind::Extra && !round.ending => {
+                let newcomer = self.next_extra.map(|extra| extra.max(round.planned + EXTRA_PATIENCE));
+                Some(newcomer.map_or(self.next_regular, |newcomer| newcomer.min(self.next_regular)))
+            }
             Some(_) => None,
             None if self.requested => Some(now),
-            None => Some(self.next()),
+            None => Some(self.next_extra.map_or(self.next_regular, |extra| extra.min(self.next_regular))),
         }
-    }
-
-    fn next(&self) -> Instant {
-        self.next_extra.map_or(self.next_regular, |extra| extra.min(self.next_regular))
     }
 
     /// What the surveyor is to be told now, if anything.
@@ -364,7 +366,8 @@ mod tests {
         stage.rounds.somebody_arrived(stage.at(1040));
         assert!(stage.due(1040).is_some());
         stage.rounds.somebody_arrived(stage.at(1041));
-        assert_eq!(stage.due(1046), Some(SurveyCommand::End { round: 3 }), "for the second newcomer");
+        assert_eq!(stage.due(1089), None);
+        assert_eq!(stage.due(1090), Some(SurveyCommand::End { round: 3 }), "for the second newcomer");
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Unit {
 
     pub(super) fn on_exit(&mut self, exit: ExitState, last_line: Option<&str>, now: Instant) {
         let Some(run) = self.run.take() else { return };
-        self.actions.push(UnitAction::WithdrawCard { epoch: run.epoch });
+        self.actions.push(UnitAction::Sweep { epoch: run.epoch });
         let lived = now.saturating_duration_since(run.since);
         let reason = reason::run_end(&run, exit, lived, last_line);
         let failed = run.end.is_some() || !exit.is_success();

@@ -61,8 +61,10 @@ pub(in crate::supervisor) enum UnitAction {
     Kill { epoch: Epoch },
     /// Let callers find the plugin.
     PublishCard { epoch: Epoch, info: Info },
-    /// Let callers no longer find it, and free its endpoint.
+    /// Let callers no longer find it.
     WithdrawCard { epoch: Epoch },
+    /// Remove what a process that is gone left in the bus directory, its card and its socket.
+    Sweep { epoch: Epoch },
     /// Write down a change of state.
     Record(Change),
     /// Write down something that changed no state.

@@ -27,7 +27,8 @@ pub use state::UnitState;
 use super::PluginSpec;
 use super::policy::backoff::Backoff;
 use crate::wire::Info;
-use run::{EndCause, Run, RunProcess};
+pub(super) use run::RunProcess;
+use run::{EndCause, Run};
 
 /// One supervised instance: the owner of the truth about it.
 #[derive(Debug)]

@@ -67,6 +67,7 @@ impl Stage {
             UnitAction::Kill { epoch } => format!("kill {}", epoch.0),
             UnitAction::PublishCard { epoch, .. } => format!("publish {}", epoch.0),
             UnitAction::WithdrawCard { epoch } => format!("withdraw {}", epoch.0),
+            UnitAction::Sweep { epoch } => format!("sweep {}", epoch.0),
             UnitAction::Record(change) => format!("{} → {}: {}", change.from, change.to, change.reason),
             UnitAction::Note { reason } => format!("note: {reason}"),
         }));
@@ -135,7 +136,7 @@ fn without_its_methods_it_is_not_yet_ready() {
 fn a_crash_after_being_ready_is_followed_by_a_start_at_once_then_by_waits() {
     let mut stage = Stage::ready(RestartPolicy::Always);
     stage.after(2060).exits(1, ExitState::Code(3)).did(&[
-        "withdraw 1",
+        "sweep 1",
         "ready → backing-off: exited with code 3 after 2.1 s: out of cheese; restarting at once",
         "backing-off → starting: restart 1",
         "spawn 2",
@@ -144,7 +145,7 @@ fn a_crash_after_being_ready_is_followed_by_a_start_at_once_then_by_waits() {
     stage
         .after(500)
         .exits(2, ExitState::Signal(9))
-        .did(&["withdraw 2", "ready → backing-off: killed by SIGKILL after 500 ms; restarting in 100 ms"]);
+        .did(&["sweep 2", "ready → backing-off: killed by SIGKILL after 500 ms; restarting in 100 ms"]);
     stage.deadline_passes().did(&["backing-off → starting: restart 2", "spawn 3"]);
     assert_eq!(stage.unit.status(stage.now).restarts, 2);
 }
@@ -154,11 +155,11 @@ fn the_restart_policy_is_obeyed() {
     let mut stage = Stage::ready(RestartPolicy::OnFailure);
     stage
         .exits(1, ExitState::Code(0))
-        .did(&["withdraw 1", "ready → stopped: exited with code 0 after 40 ms; not to be restarted"]);
+        .did(&["sweep 1", "ready → stopped: exited with code 0 after 40 ms; not to be restarted"]);
     let mut stage = Stage::ready(RestartPolicy::Never);
     stage
         .exits(1, ExitState::Signal(11))
-        .did(&["withdraw 1", "ready → failed: killed by SIGSEGV after 40 ms: out of cheese; never to be restarted"]);
+        .did(&["sweep 1", "ready → failed: killed by SIGSEGV after 40 ms: out of cheese; never to be restarted"]);
     stage.asked(UnitCommand::Start).did(&["failed → starting: asked to start", "spawn 2"]);
 }
 
@@ -174,7 +175,7 @@ fn a_silent_one_is_killed_without_grace_and_started_again() {
         "ready → silent: silent: missed 3 survey rounds",
     ]);
     stage.after(3).exits(1, ExitState::Signal(9)).did(&[
-        "withdraw 1",
+        "sweep 1",
         "silent → backing-off: silent: missed 3 survey rounds; killed by SIGKILL after 43 ms; restarting at once",
         "backing-off → starting: restart 1",
         "spawn 2",
@@ -199,7 +200,7 @@ fn one_that_never_gets_ready_is_ended_with_grace() {
         .did(&["starting → stopping: not ready 10.0 s after its start: it never answered a survey", "terminate 1"]);
     stage.deadline_passes().did(&["note: still there 5.0 s after SIGTERM, killing it", "kill 1"]);
     stage.after(0).exits(1, ExitState::Signal(9)).did(&[
-        "withdraw 1",
+        "sweep 1",
         "stopping → backing-off: not ready 10.0 s after its start: it never answered a survey; killed by SIGKILL after 15.0 s; restarting in 100 ms",
     ]);
 }
@@ -224,7 +225,7 @@ fn a_stop_ends_what_runs_and_is_never_a_crash() {
     stage
         .after(10)
         .exits(1, ExitState::Code(1))
-        .did(&["withdraw 1", "stopping → stopped: stopped as asked: exited with code 1 after 50 ms"]);
+        .did(&["sweep 1", "stopping → stopped: stopped as asked: exited with code 1 after 50 ms"]);
     assert!(stage.unit.is_settled());
     stage.asked(UnitCommand::Stop).did(&[]);
 }
@@ -238,7 +239,7 @@ fn one_that_ignores_sigterm_is_killed_and_one_that_survives_that_is_called_stuck
     stage.deadline_passes().did(&["note: process 1001 is stuck in the kernel: SIGKILL does not end it"]);
     assert!(stage.unit.is_settled());
     stage.exits(1, ExitState::Signal(9)).did(&[
-        "withdraw 1",
+        "sweep 1",
         "stopping → stopped: stopped as asked, but ignored SIGTERM: killed by SIGKILL after 10.0 s",
     ]);
 }
@@ -284,7 +285,7 @@ fn a_start_while_it_stops_comes_after_the_exit() {
     let mut stage = Stage::ready(RestartPolicy::Never);
     stage.asked(UnitCommand::Stop).asked(UnitCommand::Start).story.clear();
     stage.exits(1, ExitState::Code(0)).did(&[
-        "withdraw 1",
+        "sweep 1",
         "stopping → stopped: stopped as asked: exited with code 0 after 40 ms",
         "stopped → starting: asked to start while it was stopping",
         "spawn 2",
@@ -378,6 +379,10 @@ impl World {
                 self.published.insert(epoch.0);
             }
             UnitAction::WithdrawCard { epoch } => {
+                self.published.remove(&epoch.0);
+            }
+            UnitAction::Sweep { epoch } => {
+                assert!(!self.alive.contains(&epoch.0), "the files of a living process");
                 self.published.remove(&epoch.0);
             }
             UnitAction::Record(change) => {

@@ -1,0 +1,133 @@
+//! The method `wait`: who can serve a call now, or might soon.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::supervisor::unit::{Unit, UnitState};
+
+/// What `wait` is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::supervisor) struct WaitQuery {
+    /// The plugin that is wanted; any, where left out.
+    pub(in crate::supervisor) plugin: Option<String>,
+    /// The method that it must have; any, where left out.
+    pub(in crate::supervisor) method: Option<String>,
+    /// Instances that the caller found gone.
+    pub(in crate::supervisor) not: Vec<String>,
+}
+
+/// An instance that is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::supervisor) struct WaitFound {
+    pub(in crate::supervisor) plugin: String,
+    pub(in crate::supervisor) instance: String,
+}
+
+/// Why waiting is of no use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(in crate::supervisor) enum WaitRefusal {
+    #[error("no plugin {plugin:?} is supervised here{}", did_you_mean(.nearest))]
+    UnknownPlugin { plugin: String, nearest: Vec<String> },
+    #[error("no supervised plugin has a method {method:?}{}", did_you_mean(.nearest))]
+    UnknownMethod { method: String, nearest: Vec<String> },
+    #[error("plugin {plugin:?} is {state}: {reason}")]
+    Down { plugin: String, state: UnitState, reason: String },
+    #[error("the supervisor is stopping")]
+    Stopping,
+}
+
+/// What is known at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Prospect {
+    Ready(WaitFound),
+    Soon,
+    Never(WaitRefusal),
+}
+
+/// Looks for an instance that fits the query, or for a unit that may become one.
+pub(super) fn look<'a>(query: &WaitQuery, units: impl Iterator<Item = &'a Unit> + Clone) -> Prospect {
+    let named = units.clone().filter(|unit| query.plugin.as_ref().is_none_or(|name| *name == unit.spec().name));
+    if let Some(plugin) = &query.plugin
+        && named.clone().next().is_none()
+    {
+        let names = units.map(|unit| unit.spec().name.as_str());
+        return Prospect::Never(WaitRefusal::UnknownPlugin {
+            plugin: plugin.clone(),
+            nearest: nearest(plugin, names),
+        });
+    }
+    let fitting = named.clone().filter(|unit| may_offer(unit, query.method.as_deref()));
+    if let Some(found) = fitting.clone().find_map(|unit| ready(unit, query)) {
+        return Prospect::Ready(found);
+    }
+    if fitting.clone().any(|unit| !matches!(unit.state(), UnitState::Stopped | UnitState::Failed)) {
+        return Prospect::Soon;
+    }
+    // A plugin that never ran is no likely owner of a method that nobody has asked it for by name.
+    let known = |unit: &&Unit| query.plugin.is_some() || query.method.is_none() || unit.methods().is_some();
+    let refusal = match (fitting.clone().find(known), &query.method) {
+        (Some(unit), _) => WaitRefusal::Down {
+            plugin: unit.spec().name.clone(),
+            state: unit.state(),
+            reason: unit.reason().to_owned(),
+        },
+        (None, Some(method)) => {
+            let methods = named.flat_map(|unit| unit.methods().unwrap_or_default());
+            let nearest = nearest(method, methods.map(|known| known.name.as_str()));
+            WaitRefusal::UnknownMethod { method: method.clone(), nearest }
+        }
+        (None, None) => {
+            WaitRefusal::UnknownPlugin { plugin: query.plugin.clone().unwrap_or_default(), nearest: Vec::new() }
+        }
+    };
+    Prospect::Never(refusal)
+}
+
+fn ready(unit: &Unit, query: &WaitQuery) -> Option<WaitFound> {
+    let instance = &unit.process().filter(|_| unit.state() == UnitState::Ready)?.instance;
+    let found = WaitFound { plugin: unit.spec().name.clone(), instance: instance.clone() };
+    (!query.not.contains(instance)).then_some(found)
+}
+
+/// A unit whose methods nobody knows yet may have any.
+fn may_offer(unit: &Unit, method: Option<&str>) -> bool {
+    let (Some(method), Some(known)) = (method, unit.methods()) else { return true };
+    known.iter().any(|known| known.name == method)
+}
+
+/// The names that may have been meant, the nearest first.
+fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let bound = (wanted.len() / 3).max(1);
+    let mut near: Vec<_> = names
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .map(|name| (edits(wanted, name), name))
+        .filter(|(edits, name)| *edits <= bound || name.starts_with(wanted))
+        .collect();
+    near.sort();
+    near.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+}
+
+/// How many letters have to be put in, taken out or changed.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.bytes().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], i + 1);
+        for (j, right) in b.bytes().enumerate() {
+            let changed = corner + usize::from(left != right);
+            corner = row[j + 1];
+            row[j + 1] = changed.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+fn did_you_mean(nearest: &[String]) -> String {
+    match nearest {
+        [] => String::new(),
+        names => format!("; did you mean {}?", names.join(" or ")),
+    }
+}
