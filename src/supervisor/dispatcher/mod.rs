@@ -7,7 +7,6 @@
 
 mod act;
 mod attend;
-mod connected;
 mod request;
 mod requests;
 mod slot;
@@ -25,11 +24,10 @@ use super::SupervisorSpec;
 use super::journal::Journal;
 use super::output::Queue;
 use super::report::SurveyReport;
-use super::survey::{Rounds, Survey};
+use super::survey::{Connected, Rounds, Survey};
 use super::unit::{Epoch, RunProcess, Unit, UnitCommand, UnitEvent, UnitState};
 use crate::bus::{BusDir, PeerEvent};
 use attend::{Told, Workshop};
-use connected::Connected;
 pub(super) use request::{NotReady, Request};
 use requests::Waiter;
 use slot::Slot;

@@ -35,6 +35,8 @@ pub(in crate::supervisor) enum WaitRefusal {
     UnknownMethod { method: String, nearest: Vec<String> },
     #[error("plugin {plugin:?} is {state}: {reason}")]
     Down { plugin: String, state: UnitState, reason: String },
+    #[error("no plugin is supervised here")]
+    Nobody,
     #[error("the supervisor is stopping")]
     Stopping,
 }
@@ -79,9 +81,7 @@ pub(super) fn look<'a>(query: &WaitQuery, units: impl Iterator<Item = &'a Unit> 
             let nearest = nearest(method, methods.map(|known| known.name.as_str()));
             WaitRefusal::UnknownMethod { method: method.clone(), nearest }
         }
-        (None, None) => {
-            WaitRefusal::UnknownPlugin { plugin: query.plugin.clone().unwrap_or_default(), nearest: Vec::new() }
-        }
+        (None, None) => WaitRefusal::Nobody,
     };
     Prospect::Never(refusal)
 }
@@ -129,5 +129,125 @@ fn did_you_mean(nearest: &[String]) -> String {
     match nearest {
         [] => String::new(),
         names => format!("; did you mean {}?", names.join(" or ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::bus::ProcessId;
+    use crate::supervisor::unit::{Epoch, ExitState, UnitAnswer, UnitCommand, UnitEvent};
+    use crate::supervisor::{BackoffSpec, PluginSpec, RestartPolicy};
+    use crate::wire::{Info, Load, MethodInfo, Phase};
+
+    fn stopped(name: &str) -> Unit {
+        let wait = Duration::from_secs(60);
+        let backoff = BackoffSpec { min: wait, max: wait, jitter: 0.0, reset: wait };
+        let spec = PluginSpec {
+            name: name.into(),
+            command: vec!["x".into()],
+            cwd: "/".into(),
+            env: BTreeMap::new(),
+            replicas: 1,
+            restart: RestartPolicy::OnFailure,
+            backoff,
+            start_timeout: wait,
+            stop_grace: wait,
+            enabled: true,
+        };
+        Unit::new(spec, 0, 3, 1, Instant::now())
+    }
+
+    fn told(mut unit: Unit, events: Vec<UnitEvent>) -> Unit {
+        for event in events {
+            unit.handle(event, Instant::now());
+        }
+        unit
+    }
+
+    fn starting(name: &str) -> Unit {
+        let process = ProcessId { pid: 1, start_time: 1 };
+        let spawned = UnitEvent::Spawned { epoch: Epoch(1), instance: format!("{name}1"), process };
+        told(stopped(name), vec![UnitEvent::Asked(UnitCommand::Start), spawned])
+    }
+
+    fn ready(name: &str, methods: &[&str]) -> Unit {
+        let method = |name: &&str| MethodInfo {
+            name: (*name).into(),
+            doc: String::new(),
+            params: None,
+            result: None,
+            idempotent: false,
+        };
+        let info = Info { version: String::new(), methods: methods.iter().map(method).collect() };
+        let rtt = Duration::ZERO;
+        let answer = UnitAnswer { phase: Phase::Ready, load: Load::default(), info: Some(info), rtt };
+        told(starting(name), vec![UnitEvent::Answered { epoch: Epoch(1), answer }])
+    }
+
+    fn exited(unit: Unit, code: i32) -> Unit {
+        let exit = ExitState::Code(code);
+        let exited = |epoch| UnitEvent::Exited { epoch: Epoch(epoch), exit, last_line: None };
+        told(unit, vec![exited(1), UnitEvent::SpawnFailed { epoch: Epoch(2), error: "gone".into() }])
+    }
+
+    fn seen(query: (&str, &str, &[&str]), units: &[Unit]) -> String {
+        let wanted = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let not = query.2.iter().map(|instance| (*instance).to_owned()).collect();
+        let query = WaitQuery { plugin: wanted(query.0), method: wanted(query.1), not };
+        match look(&query, units.iter()) {
+            Prospect::Ready(found) => found.instance,
+            Prospect::Soon => "soon".into(),
+            Prospect::Never(refusal) => refusal.to_string(),
+        }
+    }
+
+    #[test]
+    fn who_can_serve_a_call() {
+        let units = [ready("text", &["revert", "count"]), exited(ready("crashed", &["add"]), 1), starting("young")];
+        for (query, expected) in [
+            (("text", "", &[][..]), "text1"),
+            (("", "revert", &[]), "text1"),
+            (("text", "revert", &["other"]), "text1"),
+            (("text", "revert", &["text1"]), "soon"),
+            (("crashed", "", &[]), "soon"),
+            (("", "add", &[]), "soon"),
+            (("", "unheard", &[]), "soon"),
+            (("young", "unheard", &[]), "soon"),
+            (("text", "rever", &[]), "no supervised plugin has a method \"rever\"; did you mean revert?"),
+            (("texd", "", &[]), "no plugin \"texd\" is supervised here; did you mean text?"),
+            (("zzz", "revert", &[]), "no plugin \"zzz\" is supervised here"),
+        ] {
+            assert_eq!(seen(query, &units), expected, "{query:?}");
+        }
+    }
+
+    #[test]
+    fn who_never_will() {
+        let units = [stopped("idle"), exited(ready("done", &["add"]), 0)];
+        let done = "plugin \"done\" is stopped: exited with code 0 after 0 ms; not to be restarted";
+        for (query, expected) in [
+            (("idle", "", &[][..]), "plugin \"idle\" is stopped: not started yet"),
+            (("done", "", &[]), done),
+            (("", "add", &[]), done),
+            (("", "adds", &[]), "no supervised plugin has a method \"adds\"; did you mean add?"),
+            (("idle", "add", &[]), "plugin \"idle\" is stopped: not started yet"),
+        ] {
+            assert_eq!(seen(query, &units), expected, "{query:?}");
+        }
+        assert_eq!(seen(("", "x", &[]), &[]), "no supervised plugin has a method \"x\"");
+        assert_eq!(seen(("", "", &[]), &[]), "no plugin is supervised here");
+    }
+
+    #[test]
+    fn letters_apart() {
+        for (a, b, distance) in
+            [("", "", 0), ("abc", "abc", 0), ("abc", "abd", 1), ("abc", "", 3), ("revert", "rever", 1)]
+        {
+            assert_eq!((edits(a, b), edits(b, a)), (distance, distance), "{a} {b}");
+        }
     }
 }

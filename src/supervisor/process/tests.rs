@@ -76,6 +76,19 @@ async fn the_waiting_thread_of_other_systems_sees_exits_too() {
 }
 
 #[tokio::test]
+async fn other_systems_see_the_end_of_somebody_elses_child_too() {
+    let mut child = launch("cat", &[]).command().stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let id = ProcessId::of(child.id()).unwrap();
+    let mut watch = other::ExitWatch::foreign(id).unwrap();
+    let tick = Duration::from_millis(1);
+    assert!(tokio::time::timeout(tick, watch.exited()).await.is_err(), "it runs");
+    drop(child.stdin.take());
+    tokio::time::timeout(Duration::from_secs(10), watch.exited()).await.unwrap();
+    assert!(other::ExitWatch::foreign(id).is_none());
+    child.wait().unwrap();
+}
+
+#[tokio::test]
 async fn a_plugin_gets_what_the_contract_says_and_nothing_of_another_plugin() {
     let mut launch = launch("env", &[]);
     launch.env.insert("PLUGBUS_NAME".into(), "text".into());

@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::records::{InstanceRecord, read_all};
 use crate::bus::BusDir;
 use crate::supervisor::PluginSpec;
@@ -23,19 +25,14 @@ pub(in crate::supervisor) async fn clear_leftovers(dir: &BusDir, plugins: &[Plug
     for path in unreadable {
         journal.own(&format!("removed {}: it is no record of an instance", path.display()));
     }
-    let ends: Vec<_> = records
-        .into_iter()
-        .map(|record| {
-            let spec = plugins.iter().find(|spec| spec.name == record.name);
-            let grace = spec.map_or(GRACE, |spec| spec.stop_grace);
-            let (dir, journal) = (dir.clone(), journal.clone());
-            tokio::spawn(async move { end(&dir, &record, grace, &journal).await })
-        })
-        .collect();
-    for end in ends {
-        // It has no way to panic, and is never aborted.
-        let _ = end.await;
+    let mut ends = JoinSet::new();
+    for record in records {
+        let spec = plugins.iter().find(|spec| spec.name == record.name);
+        let grace = spec.map_or(GRACE, |spec| spec.stop_grace);
+        let (dir, journal) = (dir.clone(), journal.clone());
+        ends.spawn(async move { end(&dir, &record, grace, &journal).await });
     }
+    ends.join_all().await;
     remove_stale_files(dir, journal);
 }
 

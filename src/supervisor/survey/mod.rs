@@ -3,6 +3,7 @@
 //! [`Rounds`] decides, the dispatcher knows who is to answer, and the task here carries questions out and answers
 //! in. It judges nobody: an answer that comes after its round, or from a stranger, is for the dispatcher to drop.
 
+mod connected;
 mod rounds;
 
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 use crate::bus::{Body, BusDir, BusError, Peer, PeerEvent, Surveyor};
 use crate::wire::{Answer, Question, Want};
 
+pub(super) use connected::Connected;
 pub(super) use rounds::{Census, RoundKind, RoundOver, Rounds};
 
 /// Answers that may wait for the dispatcher; the bus keeps the rest.

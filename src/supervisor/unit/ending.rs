@@ -13,6 +13,13 @@ use crate::supervisor::policy::restart::{Aftermath, decide};
 /// How long a process may take to go after SIGKILL before it is called stuck.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// What the next step depends on when a run is over.
+struct RunEnd {
+    commanded: bool,
+    failed: bool,
+    length: RunLength,
+}
+
 impl Unit {
     pub(super) fn on_start_timeout(&mut self, now: Instant) {
         let answered = self.run.as_ref().is_some_and(|run| run.last_answer.is_some());
@@ -76,29 +83,31 @@ impl Unit {
         let lived = now.saturating_duration_since(run.since);
         let reason = reason::run_end(&run, exit, lived, last_line);
         let failed = run.end.is_some() || !exit.is_success();
-        self.over(run.end.as_ref(), failed, run.length(now), reason, now);
+        let commanded = run.end == Some(EndCause::Commanded);
+        self.over(RunEnd { commanded, failed, length: run.length(now) }, reason, now);
     }
 
     pub(super) fn on_spawn_failed(&mut self, error: String, now: Instant) {
         let Some(run) = self.run.take() else { return };
-        self.over(run.end.as_ref(), true, RunLength::NeverReady, error, now);
+        let commanded = run.end == Some(EndCause::Commanded);
+        self.over(RunEnd { commanded, failed: true, length: RunLength::NeverReady }, error, now);
     }
 
     /// Decides what comes after a run; there is no process at this point.
-    fn over(&mut self, end: Option<&EndCause>, failed: bool, length: RunLength, reason: String, now: Instant) {
+    fn over(&mut self, end: RunEnd, reason: String, now: Instant) {
         self.deadline = None;
         self.last_end = Some(LastEnd { reason: reason.clone(), at: now });
         if !self.wanted {
             self.enter(UnitState::Stopped, reason, now);
             return;
         }
-        if end == Some(&EndCause::Commanded) {
+        if end.commanded {
             self.enter(UnitState::Stopped, reason, now);
             self.begin("asked to start while it was stopping".into(), now);
             return;
         }
-        match decide(self.spec.restart, failed) {
-            Aftermath::Restart => self.back_off(length, &reason, now),
+        match decide(self.spec.restart, end.failed) {
+            Aftermath::Restart => self.back_off(end.length, &reason, now),
             Aftermath::Rest => self.enter(UnitState::Stopped, format!("{reason}; not to be restarted"), now),
             Aftermath::GiveUp => self.enter(UnitState::Failed, format!("{reason}; never to be restarted"), now),
         }

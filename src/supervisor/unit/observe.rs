@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::event::Epoch;
 use super::run::{LastAnswer, RunProcess};
 use super::{Unit, UnitState};
 use crate::supervisor::PluginSpec;
@@ -27,6 +26,7 @@ impl Unit {
     }
 
     /// Whether it is to run, as far as commands go; its restart policy may have given up all the same.
+    #[cfg(test)]
     pub(in crate::supervisor) fn is_wanted(&self) -> bool {
         self.wanted
     }
@@ -34,11 +34,6 @@ impl Unit {
     /// When it wants to be told that time has passed.
     pub(in crate::supervisor) fn deadline(&self) -> Option<Instant> {
         self.deadline
-    }
-
-    /// The epoch of the process that it has or is starting.
-    pub(in crate::supervisor) fn epoch(&self) -> Option<Epoch> {
-        self.run.as_ref().map(|run| run.epoch)
     }
 
     /// The process, while one exists.

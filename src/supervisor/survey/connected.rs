@@ -7,7 +7,7 @@ use crate::supervisor::process::group_of;
 
 /// The connections at the survey endpoint, by the bus's hints.
 #[derive(Debug, Default)]
-pub(super) struct Connected {
+pub(in crate::supervisor) struct Connected {
     /// Each connection's process and process group, as they were when it connected.
     peers: HashMap<u32, [Option<u32>; 2]>,
     /// How many connections each process and group has.
@@ -19,7 +19,7 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    pub(super) fn take(&mut self, event: PeerEvent) {
+    pub(in crate::supervisor) fn take(&mut self, event: PeerEvent) {
         match event {
             PeerEvent::Joined(peer) => self.join(peer),
             PeerEvent::Left(peer) => self.leave(peer),
@@ -49,12 +49,12 @@ impl Connected {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::supervisor) fn len(&self) -> usize {
         self.peers.len()
     }
 
     /// Whether that connection may be that of the process that leads this group.
-    pub(super) fn may_be(&self, peer: Peer, leader: u32) -> bool {
+    pub(in crate::supervisor) fn may_be(&self, peer: Peer, leader: u32) -> bool {
         let Some(ids) = self.peers.get(&peer.connection) else { return false };
         ids[0].is_none() || ids.contains(&Some(leader))
     }
@@ -62,12 +62,12 @@ impl Connected {
     /// Whether the process that leads this group is connected, or somebody in its group is.
     ///
     /// A connection whose process the system does not tell might be anybody's.
-    pub(super) fn includes(&self, leader: u32) -> bool {
+    pub(in crate::supervisor) fn includes(&self, leader: u32) -> bool {
         self.unknown > 0 || self.ids.contains_key(&leader)
     }
 
     /// Whether this is the first false word of that connection: each is named once.
-    pub(super) fn accuse(&mut self, peer: Peer) -> bool {
+    pub(in crate::supervisor) fn accuse(&mut self, peer: Peer) -> bool {
         self.accused.insert(peer.connection)
     }
 }
