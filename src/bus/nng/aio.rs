@@ -32,6 +32,10 @@ fn bury(burial: Burial) {
 }
 
 /// An asynchronous operation that may be dropped anywhere, even in its own callback.
+///
+/// Its owner ends what is posted first, by closing the context or the socket. A send is never cancelled: where
+/// the cancellation comes between its end and its callback, NNG reports a failed send without its message, and
+/// the `nng` crate aborts the process over that.
 #[derive(Debug)]
 pub(super) struct Aio(Option<nng::Aio>);
 
@@ -59,7 +63,6 @@ impl Drop for Aio {
     fn drop(&mut self) {
         if let Some(aio) = self.0.take() {
             bury(Box::new(move || {
-                aio.cancel();
                 // Until its callback has returned; only then is this the last handle.
                 aio.wait();
                 drop(aio);

@@ -32,10 +32,9 @@ impl Replier {
     pub fn listen(endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
         library::init()?;
         let open = || {
-            let socket = Socket::new(Protocol::Rep0)?;
-            let answerer = Answerer::new(&socket, room)?;
-            listen(&socket, endpoint)?;
-            answerer.start(socket)
+            let answerer = Answerer::new(Fenced::new(Socket::new(Protocol::Rep0)?), room)?;
+            listen(&answerer.socket, endpoint)?;
+            answerer.start()
         };
         open().map(Self).map_err(|error| refused("listen at", endpoint, error))
     }
@@ -65,9 +64,9 @@ impl Respondent {
             socket.set_opt::<RecvMaxSize>(MAX_MESSAGE)?;
             socket.set_opt::<ReconnectMinTime>(Some(RECONNECT.0))?;
             socket.set_opt::<ReconnectMaxTime>(Some(RECONNECT.1))?;
-            let answerer = Answerer::new(&socket, 2)?;
-            socket.dial_async(endpoint.as_str())?;
-            answerer.start(socket)
+            let answerer = Answerer::new(Fenced::new(socket), 2)?;
+            answerer.socket.dial_async(endpoint.as_str())?;
+            answerer.start()
         };
         open().map(Self).map_err(|error| refused("dial", endpoint, error))
     }
@@ -95,8 +94,9 @@ pub(super) fn listen(socket: &Socket, endpoint: &Endpoint) -> Result<(), nng::Er
 struct Answerer {
     incoming: mpsc::Receiver<Incoming>,
     line: Arc<Line>,
+    /// Answers that are still on their way hold a seat; closing the socket ends them all.
     seats: Vec<Arc<Seat>>,
-    socket: Option<Fenced<Socket>>,
+    socket: Fenced<Socket>,
 }
 
 /// What the seats share.
@@ -108,17 +108,16 @@ struct Line {
 }
 
 impl Answerer {
-    fn new(socket: &Socket, room: usize) -> Result<Self, nng::Error> {
+    fn new(socket: Fenced<Socket>, room: usize) -> Result<Self, nng::Error> {
         // A seat that has passed on a message receives no other before the answer: the channel is never full.
         let (sender, incoming) = mpsc::channel(room);
-        let peers = Peers::watch(socket, None)?;
+        let peers = Peers::watch(&socket, None)?;
         let line = Arc::new(Line { peers, closed: AtomicBool::new(false), sender });
-        let seats = (0..room).map(|_| Seat::new(socket, &line)).collect::<Result<_, _>>()?;
-        Ok(Self { incoming, line, seats, socket: None })
+        let seats = (0..room).map(|_| Seat::new(&socket, &line)).collect::<Result<_, _>>()?;
+        Ok(Self { incoming, line, seats, socket })
     }
 
-    fn start(mut self, socket: Socket) -> Result<Self, nng::Error> {
-        self.socket = Some(Fenced::new(socket));
+    fn start(self) -> Result<Self, nng::Error> {
         self.seats.iter().try_for_each(|seat| seat.context.recv(seat.aio.get()))?;
         Ok(self)
     }
@@ -127,9 +126,6 @@ impl Answerer {
 impl Drop for Answerer {
     fn drop(&mut self) {
         self.line.closed.store(true, Ordering::Release);
-        // Answers that are still on their way hold a seat; closing the socket ends them all.
-        self.seats.clear();
-        drop(self.socket.take());
     }
 }
 

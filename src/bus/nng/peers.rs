@@ -1,11 +1,12 @@
 //! Who is connected to a socket.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nng::{Pipe, PipeEvent, Socket};
 use tokio::sync::{mpsc, watch};
 
+use super::aio::Fenced;
 use super::library::{peer_credential, pipe_id};
 
 /// The process at the other end of a connection, as the kernel knows it.
@@ -28,11 +29,16 @@ pub enum PeerEvent {
     Left(Peer),
 }
 
-type Connected = HashMap<Pipe, (Peer, watch::Sender<()>)>;
-
 /// The connections of one socket, kept by NNG's pipe events.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Peers(Arc<Mutex<Connected>>);
+
+#[derive(Debug, Default)]
+struct Connected {
+    pipes: HashMap<Pipe, (Peer, watch::Sender<()>)>,
+    /// The socket itself, once it is to be closed as soon as nobody is connected.
+    close_when_alone: Option<Fenced<Socket>>,
+}
 
 impl Peers {
     /// Watches a socket that does not yet listen or dial; events that nobody reads in time are dropped.
@@ -59,12 +65,19 @@ impl Peers {
 
     /// The peer behind a pipe, and a receiver that closes when it leaves; `None` when it has left.
     pub(super) fn get(&self, pipe: Pipe) -> Option<(Peer, watch::Receiver<()>)> {
-        let connected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        connected.get(&pipe).map(|(peer, gone)| (*peer, gone.subscribe()))
+        self.lock().pipes.get(&pipe).map(|(peer, gone)| (*peer, gone.subscribe()))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.lock().pipes.len()
+    }
+
+    /// Closes the socket now, or when the last of those who are connected has left.
+    pub(super) fn close_when_alone(&self, socket: Fenced<Socket>) {
+        let mut connected = self.lock();
+        if !connected.pipes.is_empty() {
+            connected.close_when_alone = Some(socket);
+        }
     }
 
     fn add(&self, pipe: Pipe) {
@@ -73,12 +86,19 @@ impl Peers {
             pid: peer_credential(pipe, nng_c_sys::NNG_OPT_PEER_PID),
             uid: peer_credential(pipe, nng_c_sys::NNG_OPT_PEER_UID),
         };
-        let mut connected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        connected.insert(pipe, (peer, watch::Sender::new(())));
+        self.lock().pipes.insert(pipe, (peer, watch::Sender::new(())));
     }
 
     fn remove(&self, pipe: Pipe) -> Option<Peer> {
-        let mut connected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        connected.remove(&pipe).map(|(peer, _)| peer)
+        let mut connected = self.lock();
+        let removed = connected.pipes.remove(&pipe).map(|(peer, _)| peer);
+        if connected.pipes.is_empty() {
+            drop(connected.close_when_alone.take());
+        }
+        removed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connected> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

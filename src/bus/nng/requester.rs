@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -35,7 +36,22 @@ pub struct Requester {
 struct Shared {
     idle: Mutex<Vec<Slot>>,
     peers: Peers,
-    socket: Fenced<Socket>,
+    /// A reply may come that nobody waits for.
+    reply_unread: AtomicBool,
+    /// Taken in drop alone.
+    socket: Option<Fenced<Socket>>,
+}
+
+impl Drop for Shared {
+    /// NNG 1.12.4 has a race in `ipc_pipe_recv_cb`: where a socket is closed while the head of a message has just
+    /// been read, the read of the rest is never posted and never ended, the thread that buries connections
+    /// waits for it for good, and no socket of this process is closed ever after. So a socket on which a reply may
+    /// still come is closed by its peer's departure alone.
+    fn drop(&mut self) {
+        if let (Some(socket), true) = (self.socket.take(), *self.reply_unread.get_mut()) {
+            self.peers.close_when_alone(socket);
+        }
+    }
 }
 
 impl Requester {
@@ -46,14 +62,15 @@ impl Requester {
     pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
         library::init()?;
         let open = || -> Result<_, nng::Error> {
-            let socket = Socket::new(Protocol::Req0)?;
+            let socket = Fenced::new(Socket::new(Protocol::Req0)?);
             socket.set_opt::<ResendTime>(None)?;
             socket.set_opt::<RecvMaxSize>(MAX_MESSAGE)?;
             socket.set_opt::<ReconnectMinTime>(Some(RECONNECT.0))?;
             socket.set_opt::<ReconnectMaxTime>(Some(RECONNECT.1))?;
             let peers = Peers::watch(&socket, None)?;
             socket.dial_async(endpoint.as_str())?;
-            Ok(Shared { idle: Mutex::default(), peers, socket: Fenced::new(socket) })
+            let (idle, reply_unread) = (Mutex::default(), AtomicBool::new(false));
+            Ok(Shared { idle, peers, reply_unread, socket: Some(socket) })
         };
         let shared = open().map_err(|error| refused("dial", endpoint, error))?;
         Ok(Self { shared: Arc::new(shared) })
@@ -62,7 +79,7 @@ impl Requester {
     /// Whether the connection stands at this moment.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        !self.shared.peers.is_empty()
+        self.shared.peers.len() > 0
     }
 
     /// Sends a request and waits for its reply, at most as long as the timeout, in whole milliseconds.
@@ -85,7 +102,7 @@ impl Requester {
             None => Slot::new(&self.shared).map_err(transport)?,
         };
         let posted = slot.post(Message::from(body), timeout, self.is_connected());
-        let exchange = Exchange { slot: Some(slot) };
+        let exchange = Exchange { slot: Some(slot), settled: false };
         posted.map_err(transport)?;
         exchange.await
     }
@@ -150,7 +167,8 @@ impl Slot {
             Aio::new(move |_, result| state.completed(result))
         };
         let (send, receive) = (callback()?, callback()?);
-        let context = Fenced::new(nng::Context::new(&shared.socket)?);
+        let socket = shared.socket.as_deref().ok_or(nng::Error::Closed)?;
+        let context = Fenced::new(nng::Context::new(socket)?);
         Ok(Self { context, send, receive, state })
     }
 
@@ -235,17 +253,20 @@ impl Shared {
 /// A posted request: waits for its outcome, gives its slot back.
 struct Exchange {
     slot: Option<Slot>,
+    /// No reply will come any more.
+    settled: bool,
 }
 
 impl Future for Exchange {
     type Output = Result<Body, RequestError>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(slot) = &self.slot else {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { slot: Some(slot), settled } = &mut *self else {
             return Poll::Pending;
         };
         let mut progress = slot.state.lock();
         if let Some(outcome) = progress.outcome() {
+            *settled = !matches!(outcome, Err(RequestError::TimedOut));
             return Poll::Ready(outcome);
         }
         progress.waker = Some(context.waker().clone());
@@ -267,18 +288,24 @@ impl Drop for Exchange {
         let state = Arc::clone(&slot.state);
         let mut progress = state.lock();
         progress.waker = None;
+        let home = state.home.upgrade();
+        if let Some(home) = home.as_ref().filter(|_| !self.settled) {
+            home.reply_unread.store(true, Ordering::Relaxed);
+        }
         if progress.is_quiet() {
             drop(progress);
-            if let Some(home) = state.home.upgrade() {
+            if let Some(home) = home {
                 home.put(slot);
             }
             return;
         }
-        // A copy of the handle: the callback may take the slot away while it is being cancelled.
-        let posted = if progress.receive.is_posted() { &slot.receive } else { &slot.send };
-        let posted = posted.get().clone();
+        // Only a receive may be cancelled (see `Aio`), and it takes a send that still waits with it. A copy of the
+        // handle, because the callback may take the slot away meanwhile.
+        let receive = progress.receive.is_posted().then(|| slot.receive.get().clone());
         progress.abandoned = Some(slot);
         drop(progress);
-        posted.cancel();
+        if let Some(receive) = receive {
+            receive.cancel();
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! SURVEYOR: one question to everybody who is connected, and every answer.
 //!
-//! NNG keeps at most 128 answers that nobody has read and drops the rest without a word, so several receives
-//! are posted at once and each is posted again in its own callback. A receive with a deadline of its own would
-//! end the whole survey: the window is the survey's, not the receive's.
+//! NNG keeps at most 128 answers that nobody has read and drops the rest without a word, however fast they are
+//! read: so as many receives are posted beforehand as there are peers beyond that. A receive with a deadline of
+//! its own would end the whole survey: the window is the survey's, not the receive's.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,10 @@ use super::peers::{Peer, PeerEvent, Peers};
 use super::{library, refused};
 use crate::bus::{Body, BusError, Endpoint};
 
-/// Receives that wait at once; with eight, 1,000 answers in the same instant arrive whole.
+/// Peers whose answers NNG's own queue of 128 holds, with some room for those that connect meanwhile.
+const QUEUED: usize = 100;
+
+/// Receives that wait at least, so that answers are read while others arrive.
 const RECEIVES: usize = 8;
 
 /// Answers of one round that may wait to be read; only a peer that answers again and again fills it.
@@ -62,16 +65,15 @@ impl Surveyor {
         library::init()?;
         let (events, joined) = mpsc::channel(EVENTS);
         let open = || {
-            let socket = Socket::new(Protocol::Surveyor0)?;
+            let socket = Fenced::new(Socket::new(Protocol::Surveyor0)?);
             let peers = Peers::watch(&socket, Some(events))?;
             let round = Arc::new(Round { state: Mutex::default(), quiet: Notify::new(), peers });
             let context = nng::Context::new(&socket)?;
-            let receives = (0..RECEIVES).map(|_| Self::receive(&round, &context)).collect::<Result<_, _>>()?;
             let of_callback = Arc::clone(&round);
             let send = Aio::new(move |_, _| of_callback.came_back())?;
             listen(&socket, endpoint)?;
-            let (context, socket) = (Fenced::new(context), Fenced::new(socket));
-            Ok(Self { round, send, receives, context, endpoint: endpoint.clone(), _socket: socket })
+            let (context, endpoint) = (Fenced::new(context), endpoint.clone());
+            Ok(Self { round, send, receives: Vec::new(), context, endpoint, _socket: socket })
         };
         open().map(|surveyor| (surveyor, joined)).map_err(|error| refused("listen at", endpoint, error))
     }
@@ -99,16 +101,27 @@ impl Surveyor {
     /// Dropping the future, or the answers, ends the round.
     pub async fn survey(&mut self, question: &[u8], window: Duration) -> Result<Answers<'_>, BusError> {
         self.round.until_quiet().await;
+        self.grow().map_err(|error| refused("ask at", &self.endpoint, error))?;
         let (sender, answers) = mpsc::channel(UNREAD);
-        *self.round.lock() = State { answers: Some(sender), posted: 1 + RECEIVES };
+        let wanted = 1 + self.receives.len();
+        *self.round.lock() = State { answers: Some(sender), posted: wanted };
         if let Err((error, posted)) = self.post(question, window) {
             let mut state = self.round.lock();
             state.answers = None;
-            state.posted -= 1 + RECEIVES - posted;
+            state.posted -= wanted - posted;
             drop(state);
             return Err(refused("ask at", &self.endpoint, error));
         }
         Ok(Answers { answers, surveyor: self })
+    }
+
+    /// Makes as many receives as the peers that are connected may need.
+    fn grow(&mut self) -> Result<(), nng::Error> {
+        let wanted = RECEIVES.max(self.round.peers.len().saturating_sub(QUEUED));
+        while self.receives.len() < wanted {
+            self.receives.push(Self::receive(&self.round, &self.context)?);
+        }
+        Ok(())
     }
 
     /// Says, where it fails, how many operations were posted before.
@@ -156,6 +169,13 @@ impl Round {
         while self.lock().posted > 0 {
             self.quiet.notified().await;
         }
+    }
+}
+
+impl Drop for Surveyor {
+    fn drop(&mut self) {
+        // Ends the receives; their callbacks hold the context, so dropping it here would not.
+        self.context.close();
     }
 }
 
