@@ -20,7 +20,6 @@ const MOOD: &str = "TEST_MOOD";
 async fn act_as_plugin() {
     let Ok(mood) = std::env::var(MOOD) else { return };
     let given = |name| std::env::var(name).expect(name);
-    eprintln!("in the mood to {mood}");
     let _replier = Replier::listen(&given("PLUGBUS_CALL_URL").parse().unwrap(), 1).unwrap();
     let survey: Endpoint = given("PLUGBUS_SURVEY_URL").parse().unwrap();
     let mut respondent = Respondent::dial(&survey).unwrap();
@@ -134,9 +133,7 @@ async fn what_is_killed_is_ready_again_with_a_new_card() {
     let before = stage.until("text", |plugin| plugin.state == UnitState::Ready).await;
     assert_eq!(stage.cards().len(), 1);
     signal(before.pid.unwrap(), rustix::process::Signal::KILL);
-    let killed = Instant::now();
     let after = stage.until("text", |plugin| plugin.state == UnitState::Ready && plugin.pid != before.pid).await;
-    eprintln!("ready again after {:?}", killed.elapsed());
     assert_eq!((after.restarts, after.version.as_str()), (1, "7"));
     assert!(after.last_end.unwrap().reason.starts_with("killed by SIGKILL after"), "{:?}", after.reason);
     let cards = stage.cards();
@@ -156,9 +153,7 @@ async fn what_falls_silent_is_killed_and_ready_again() {
     stage.supervisor.wait_ready(LONG).await.unwrap();
     let before = stage.until("text", |plugin| plugin.state == UnitState::Ready).await;
     signal(before.pid.unwrap(), rustix::process::Signal::STOP);
-    let frozen = Instant::now();
     let after = stage.until("text", |plugin| plugin.restarts == 1 && plugin.state == UnitState::Ready).await;
-    eprintln!("ready again after {:?}", frozen.elapsed());
     let why = after.last_end.unwrap().reason;
     assert!(why.starts_with("silent: missed 3 survey rounds; killed by SIGKILL after"), "{why}");
     assert_eq!(stage.until("other", |_| true).await.restarts, 0);
