@@ -158,9 +158,7 @@ impl Life {
         self.dispatcher.run().await;
         self.control.stop().await;
         self.journal.own("stopped");
-        let output = self.output;
-        // Waits for the disk; fails only if the writer could not be waited for.
-        let _ = tokio::task::spawn_blocking(move || output.close()).await;
+        self.output.close().await;
         // The bus is free only now that nothing of this supervisor touches it any more.
         drop(self.lock);
         self.end.send_replace(true);

@@ -14,6 +14,9 @@ use super::{Queue, Source};
 /// As much as a pipe holds.
 const READ: usize = 64 * 1024;
 
+/// How long a plugin may be held up, once, when its output comes faster than it is written.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// How long the pipes of a process that has exited are read on, when something else holds them open.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -70,19 +73,16 @@ async fn read(fd: OwnedFd, stream: Stream, source: Arc<Source>, queue: &Queue) {
         }
     };
     let mut cutter = LineCutter::default();
-    let pass_on = |text: Vec<u8>| {
-        source.remember(stream, &text);
-        queue.push_chunk(Chunk { source: Arc::clone(&source), stream, at: SystemTime::now(), text });
-    };
+    let mut passer = Passer { stream, source, queue, dropping: false };
     while pipe.readable().await.is_ok() {
         match read_once(&pipe, &mut cutter) {
-            Ok(Read::Lines(lines)) => pass_on(lines),
+            Ok(Read::Lines(lines)) => passer.pass_on(lines).await,
             Ok(Read::Part) => {}
             // A plugin that closes its output is done with it; the pipe would stay readable for ever.
             Ok(Read::End) => break,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
-                tracing::warn!(%error, plugin = source.name, "its output cannot be read any more");
+                tracing::warn!(%error, plugin = passer.source.name, "its output cannot be read any more");
                 break;
             }
         }
@@ -90,7 +90,33 @@ async fn read(fd: OwnedFd, stream: Stream, source: Arc<Source>, queue: &Queue) {
         tokio::task::coop::consume_budget().await;
     }
     if let Some(rest) = cutter.finish() {
-        pass_on(rest);
+        passer.pass_on(rest).await;
+    }
+}
+
+/// Passes lines on to the queue.
+struct Passer<'a> {
+    stream: Stream,
+    source: Arc<Source>,
+    queue: &'a Queue,
+    dropping: bool,
+}
+
+impl Passer<'_> {
+    /// A full queue is waited for once, so that a burst which the disk can take is kept whole. After that all is
+    /// dropped and counted until there is room: a disk that does not take it must not hold the plugin up again.
+    async fn pass_on(&mut self, text: Vec<u8>) {
+        self.source.remember(self.stream, &text);
+        let source = Arc::clone(&self.source);
+        let chunk = Chunk { source, stream: self.stream, at: SystemTime::now(), text };
+        let passed = match self.queue.push_chunk(chunk) {
+            Err(chunk) if !self.dropping => self.queue.push_within(chunk, PATIENCE).await,
+            other => other,
+        };
+        self.dropping = passed.is_err();
+        if let Err(chunk) = passed {
+            self.source.count_dropped(chunk.count_lines());
+        }
     }
 }
 
@@ -107,4 +133,32 @@ fn read_once(pipe: &Receiver, cutter: &mut LineCutter) -> io::Result<Read> {
         0 => Read::End,
         length => cutter.feed(&buffer[..length]).map_or(Read::Part, Read::Lines),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn invariant_6_what_a_plugin_prints_never_holds_it_up_and_what_is_dropped_is_counted() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let dropped = Arc::new(AtomicU64::new(0));
+        let source = Arc::new(Source::new("a", "b", Arc::clone(&dropped)));
+        // Nobody takes from it, as if the disk did not take anything.
+        let queue = Queue::default();
+        let lines: u64 = 1_000_000;
+        let flood = tokio::task::spawn_blocking(move || {
+            let mut writer = writer;
+            (0..lines / 1000).for_each(|_| writer.write_all(&b"1234567\n".repeat(1000)).unwrap());
+        });
+        read(reader.into(), Stream::Out, Arc::clone(&source), &queue).await;
+        flood.await.unwrap();
+        let kept: u64 = queue.take().unwrap().chunks.iter().map(Chunk::count_lines).sum();
+        assert!(kept > 0 && dropped.load(Ordering::Relaxed) > 0);
+        assert_eq!(kept + dropped.load(Ordering::Relaxed), lines);
+        assert_eq!(source.take_untold(), dropped.load(Ordering::Relaxed));
+    }
 }

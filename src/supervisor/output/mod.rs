@@ -1,8 +1,8 @@
 //! What plugins print: captured, kept in log files, and never able to hold a plugin up.
 //!
 //! Theory of operation: each pipe has a task that reads as fast as the plugin writes ([`capture`]). What it reads
-//! goes into one [`Queue`] with a bound in bytes; when that is full, lines are dropped and counted, because the
-//! alternative is a plugin that stands still in `write`. One thread ([`writer`]) takes from the queue and does
+//! goes into one [`Queue`] with a bound in bytes. When that is full, a task waits once, briefly, and from then on
+//! lines are dropped and counted, because the alternative is a plugin that stands still in `write`. One thread ([`writer`]) takes from the queue and does
 //! all that can block: log files, their rotation, the event log, and the supervisor's own tracing. A disk that is
 //! full or a terminal that does not read stops that thread, and nothing else.
 
@@ -16,7 +16,10 @@ mod writer;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 pub(super) use capture::Capture;
 pub(super) use queue::{Queue, Record};
@@ -25,11 +28,14 @@ use writer::Writer;
 
 use super::LogSpec;
 
+/// How long the end of a supervisor waits for a disk that does not take what is left.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
 /// The way in to the one writer thread; ends it when closed or dropped.
 #[derive(Debug)]
 pub(super) struct Output {
     queue: Arc<Queue>,
-    writer: Option<JoinHandle<()>>,
+    written: oneshot::Receiver<()>,
 }
 
 impl Output {
@@ -40,10 +46,13 @@ impl Output {
     pub(super) fn start(directory: PathBuf, spec: LogSpec) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let of_thread = Arc::clone(&queue);
-        let writer = thread::Builder::new()
-            .name("plugbus-output".into())
-            .spawn(move || Writer::new(directory, spec).run(&of_thread))?;
-        Ok(Self { queue, writer: Some(writer) })
+        let (done, written) = oneshot::channel();
+        thread::Builder::new().name("plugbus-output".into()).spawn(move || {
+            Writer::new(directory, spec).run(&of_thread);
+            // Nobody waits for it where the output was just dropped.
+            let _ = done.send(());
+        })?;
+        Ok(Self { queue, written })
     }
 
     /// Where pipes and the journal put what they have.
@@ -51,12 +60,11 @@ impl Output {
         Arc::clone(&self.queue)
     }
 
-    /// Writes what is queued and ends the thread; blocks for as long as the disk does.
-    pub(super) fn close(mut self) {
+    /// Lets the thread write what is queued and end; waits for it, but not for ever.
+    pub(super) async fn close(mut self) {
         self.queue.close();
-        if let Some(writer) = self.writer.take() {
-            // It panicked if this fails, and has said so itself.
-            let _ = writer.join();
+        if tokio::time::timeout(LAST_WRITES, &mut self.written).await.is_err() {
+            tracing::error!("the last of the logs could not be written: the disk does not answer");
         }
     }
 }

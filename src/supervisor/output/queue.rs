@@ -2,6 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::chunk::Chunk;
 
@@ -31,11 +35,12 @@ pub(super) struct Batch {
     pub(super) lost_records: u64,
 }
 
-/// Waits for nothing on the way in: what does not fit is dropped and counted.
+/// Bounded on the way in; what becomes of that which does not fit is for its owner to decide.
 #[derive(Debug, Default)]
 pub(in crate::supervisor) struct Queue {
     waiting: Mutex<Waiting>,
     wake: Condvar,
+    room: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -46,18 +51,35 @@ struct Waiting {
 }
 
 impl Queue {
-    /// Adds output, or counts it as dropped with its source.
-    pub(super) fn push_chunk(&self, chunk: Chunk) {
+    /// Adds output; gives it back where there is no room.
+    pub(super) fn push_chunk(&self, chunk: Chunk) -> Result<(), Chunk> {
         let mut waiting = self.lock();
         if waiting.closed || waiting.bytes + chunk.text.len() > MAX_BYTES {
-            drop(waiting);
-            chunk.source.count_dropped(chunk.count_lines());
-            return;
+            return Err(chunk);
         }
         waiting.bytes += chunk.text.len();
         waiting.batch.chunks.push_back(chunk);
         drop(waiting);
         self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Adds output as soon as there is room, and waits for it that long; gives it back where there is none.
+    pub(super) async fn push_within(&self, mut chunk: Chunk, patience: Duration) -> Result<(), Chunk> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            // Listens before it looks, or room made in between would go unheard.
+            room.as_mut().enable();
+            chunk = match self.push_chunk(chunk) {
+                Ok(()) => return Ok(()),
+                Err(chunk) => chunk,
+            };
+            if tokio::time::timeout_at(deadline, room).await.is_err() {
+                return Err(chunk);
+            }
+        }
     }
 
     /// Adds a line of the event log.
@@ -88,7 +110,10 @@ impl Queue {
             waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         waiting.bytes = 0;
-        Some(std::mem::take(&mut waiting.batch))
+        let batch = std::mem::take(&mut waiting.batch);
+        drop(waiting);
+        self.room.notify_waiters();
+        Some(batch)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -105,38 +130,44 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::SystemTime;
 
     use super::super::Source;
     use super::super::chunk::Stream;
     use super::*;
 
+    fn chunk() -> Chunk {
+        let source = Arc::new(Source::new("a", "b", Arc::default()));
+        let text = b"0123456789abcde\n".repeat(4096);
+        Chunk { source, stream: Stream::Out, at: SystemTime::UNIX_EPOCH, text }
+    }
+
     fn record(json: String) -> Record {
         Record { json, words: String::new(), is_warning: false }
     }
 
     #[test]
-    fn invariant_6_a_full_queue_drops_and_counts() {
+    fn invariant_10_output_that_waits_is_bounded() {
         let queue = Queue::default();
-        let dropped = Arc::new(AtomicU64::new(0));
-        let source = Arc::new(Source::new("a", "b", Arc::clone(&dropped)));
-        let text = b"0123456789abcde\n".repeat(4096);
-        let chunk = || Chunk {
-            source: Arc::clone(&source),
-            stream: Stream::Out,
-            at: SystemTime::UNIX_EPOCH,
-            text: text.clone(),
-        };
-        let fits = MAX_BYTES / text.len();
-        for _ in 0..fits + 3 {
-            queue.push_chunk(chunk());
+        let fits = MAX_BYTES / chunk().text.len();
+        for _ in 0..fits {
+            assert!(queue.push_chunk(chunk()).is_ok());
         }
-        assert_eq!(dropped.load(Ordering::Relaxed), 3 * 4096);
-        assert_eq!(source.take_untold(), 3 * 4096);
+        assert!(queue.push_chunk(chunk()).is_err());
         assert_eq!(queue.take().unwrap().chunks.len(), fits);
-        queue.push_chunk(chunk());
-        assert_eq!(queue.take().unwrap().chunks.len(), 1, "room again once it was taken");
+        assert!(queue.push_chunk(chunk()).is_ok(), "room again once it was taken");
+    }
+
+    #[tokio::test]
+    async fn room_is_waited_for_only_so_long() {
+        let queue = Queue::default();
+        let patience = Duration::from_millis(100);
+        while queue.push_chunk(chunk()).is_ok() {}
+        let start = Instant::now();
+        assert!(queue.push_within(chunk(), patience).await.is_err());
+        assert!(start.elapsed() >= patience);
+        let (pushed, taken) = tokio::join!(queue.push_within(chunk(), patience), async { queue.take() });
+        assert!(pushed.is_ok() && taken.is_some());
     }
 
     #[test]
