@@ -16,7 +16,7 @@ mod waiting;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -25,7 +25,7 @@ use super::journal::Journal;
 use super::output::Queue;
 use super::report::SurveyReport;
 use super::survey::{Connected, Rounds, Survey};
-use super::unit::{Epoch, RunProcess, Unit, UnitCommand, UnitEvent, UnitState};
+use super::unit::{Epoch, RunProcess, Unit, UnitCommand, UnitEvent, UnitState, duration_in_words};
 use crate::bus::{BusDir, PeerEvent};
 use attend::{Told, Workshop};
 pub(super) use request::{NotReady, Request};
@@ -40,6 +40,9 @@ const EVENTS: usize = 1024;
 
 /// Processes that are started at once; more would only make each of them slower.
 const STARTS: usize = 16;
+
+/// Being this late is more than a busy machine's scheduling.
+const STANDSTILL: Duration = Duration::from_millis(500);
 
 /// What the dispatcher is made with.
 #[derive(Debug)]
@@ -121,7 +124,7 @@ impl Dispatcher {
     pub(super) async fn run(mut self) {
         self.start_enabled();
         while !self.is_over() {
-            let next = tokio::time::Instant::from_std(self.next_deadline());
+            let next = self.next_deadline();
             tokio::select! {
                 Some((unit, event)) = self.events.recv() => self.on_event(unit, event),
                 Some(event) = self.survey.events.recv() => self.on_survey(event),
@@ -129,9 +132,9 @@ impl Dispatcher {
                 Some(request) = self.requests.recv() => self.serve(request),
                 // Says nothing but that it is gone, and with it whoever wanted the plugins to run.
                 _ = self.owner.changed(), if !self.stopping => self.stop_all(),
-                () = tokio::time::sleep_until(next) => {}
+                () = tokio::time::sleep_until(next.into()) => {}
             }
-            self.on_time();
+            self.on_time(next);
             self.serve_waiters();
         }
         self.survey.end().await;
@@ -181,18 +184,29 @@ impl Dispatcher {
     }
 
     /// Does what its time has come for; cheap when there is nothing, so it is looked at after every event.
-    fn on_time(&mut self) {
+    fn on_time(&mut self, planned: Instant) {
         let now = Instant::now();
+        let late = now.saturating_duration_since(planned);
+        if late >= STANDSTILL {
+            self.on_standstill(late);
+        }
         while let Some(unit) = self.timers.take_due(now) {
             self.tell(unit, UnitEvent::DeadlinePassed);
         }
         self.ask_if_due(now);
     }
 
+    fn on_standstill(&mut self, time: Duration) {
+        self.journal.own(&format!("stood still for {}: stopped, suspended or starved", duration_in_words(time)));
+        for unit in 0..self.slots.len() {
+            self.tell(unit, UnitEvent::StoodStill { time });
+        }
+    }
+
     fn next_deadline(&self) -> Instant {
         let now = Instant::now();
         // With nothing to wait for but events, any time far off will do.
-        let idle = now + self.spec.survey.interval.max(std::time::Duration::from_secs(1));
+        let idle = now + self.spec.survey.interval.max(Duration::from_secs(1));
         [self.timers.next(), self.rounds.deadline(now)].into_iter().flatten().min().unwrap_or(idle)
     }
 }

@@ -19,6 +19,8 @@ pub(in crate::supervisor) enum UnitEvent {
     Asked(UnitCommand),
     /// The deadline that the unit named has come.
     DeadlinePassed,
+    /// The supervisor itself stood still this long, and could ask and hear nothing meanwhile.
+    StoodStill { time: Duration },
     /// The process exists and its program was found and executed.
     Spawned { epoch: Epoch, instance: String, process: ProcessId },
     /// There is no process, for this reason in words.

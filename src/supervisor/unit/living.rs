@@ -1,6 +1,6 @@
 //! A unit's process while it is wanted: from the order to start it to being ready, and its answers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::event::{Epoch, UnitAction, UnitAnswer};
 use super::reason;
@@ -31,6 +31,13 @@ impl Unit {
             self.deadline = now.checked_add(self.spec.stop_grace);
         } else {
             self.deadline = now.checked_add(self.spec.start_timeout);
+        }
+    }
+
+    /// Whoever may have been ready all the time gets the time back in which nobody asked.
+    pub(super) fn on_standstill(&mut self, time: Duration) {
+        if self.state == UnitState::Starting {
+            self.deadline = self.deadline.and_then(|deadline| deadline.checked_add(time));
         }
     }
 

@@ -90,6 +90,7 @@ impl Unit {
             UnitEvent::Asked(UnitCommand::Start) => self.on_start(now),
             UnitEvent::Asked(UnitCommand::Stop) => self.on_stop(now),
             UnitEvent::DeadlinePassed => self.on_deadline(now),
+            UnitEvent::StoodStill { time } => self.on_standstill(time),
             UnitEvent::Spawned { epoch, instance, process } if self.is_current(epoch) => {
                 self.on_spawned(RunProcess { instance, id: process }, now);
             }

@@ -206,6 +206,18 @@ fn one_that_never_gets_ready_is_ended_with_grace() {
 }
 
 #[test]
+fn the_time_in_which_the_supervisor_stood_still_is_given_back() {
+    let mut stage = Stage::new(RestartPolicy::Always);
+    stage.asked(UnitCommand::Start).spawned(1).after(31_000).story.clear();
+    stage.tell(UnitEvent::StoodStill { time: Duration::from_secs(30) }).tell(UnitEvent::DeadlinePassed).did(&[]);
+    stage.deadline_passes();
+    assert_eq!(stage.unit.state(), UnitState::Stopping);
+    let overdue = stage.unit.deadline();
+    stage.tell(UnitEvent::StoodStill { time: Duration::from_secs(30) });
+    assert_eq!(stage.unit.deadline(), overdue, "a grace period is not for asking");
+}
+
+#[test]
 fn a_program_that_cannot_be_started_backs_off() {
     let mut stage = Stage::new(RestartPolicy::Always);
     stage.asked(UnitCommand::Start).story.clear();
