@@ -20,6 +20,9 @@ pub enum SupervisorError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The supervisor's own methods cannot be served.
+    #[error("the supervisor's own methods cannot be served: {0}")]
+    Control(String),
     /// The system has no room for a thread.
     #[error("the supervisor cannot start a thread: {0}")]
     Thread(#[source] io::Error),

@@ -44,6 +44,8 @@ mod unit;
 
 pub use error::SupervisorError;
 pub use handle::Supervisor;
-pub use report::{AnswerReport, EndReport, MissingPlugin, PluginStatus, StatusReport, SurveyReport, SurveyedPlugin};
+pub use report::{
+    AnswerReport, EndReport, MissingPlugin, PluginStatus, StatusReport, StopReport, SurveyReport, SurveyedPlugin,
+};
 pub use spec::{BackoffSpec, LogSpec, PluginSpec, RestartPolicy, SupervisorSpec, SurveySpec};
 pub use unit::UnitState;

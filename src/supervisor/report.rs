@@ -145,3 +145,13 @@ pub struct MissingPlugin {
     /// Its instance.
     pub instance: String,
 }
+
+/// The result of `stop`: what is going to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StopReport {
+    /// The supervisor's own process; it ends when it runs in a process of its own.
+    pub pid: u32,
+    /// Plugin processes that are being stopped.
+    pub stopping: u64,
+}

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::bus::{BusDir, Card, Endpoint, ProcessId, Replier, Respondent};
-use crate::wire::{Answer, Info, Phase, Question, Want};
+use serde_json::json;
+
+use crate::bus::{BusDir, Card, Endpoint, ProcessId, Replier, Requester, Respondent};
+use crate::wire::{Answer, Code, Fault, Info, Phase, Question, Reply, RequestHead, Want};
 
 /// Far longer than anything here takes, on any machine.
 const LONG: Duration = Duration::from_secs(30);
@@ -291,4 +293,67 @@ async fn a_dropped_handle_stops_everything() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert!(!id.is_alive());
+}
+
+/// Calls the supervisor as any program would: by its card, over its endpoint.
+async fn call(dir: &BusDir, method: &str, params: serde_json::Value) -> Result<serde_json::Value, Fault> {
+    let card = dir.cards().unwrap().into_iter().find(|card| card.name == "supervisor").unwrap();
+    assert!(card.offers(method) && card.process == ProcessId::own());
+    let requester = Requester::dial(&card.url.parse().unwrap()).unwrap();
+    let request = RequestHead::new(method, LONG).encode(&params).unwrap();
+    let reply = requester.request(&request, LONG).await.unwrap();
+    match Reply::decode(&reply).unwrap() {
+        Reply::Result(result) => Ok(result.to().unwrap()),
+        Reply::Error(fault) => Err(fault),
+    }
+}
+
+#[tokio::test]
+async fn its_own_methods_are_ordinary_calls() {
+    let stage = Stage::new(vec![acting("text", "work"), plugin("idle", &["sleep", "1000"])]).await;
+    let dir = stage.dir();
+    let found = call(&dir, "wait", json!({"plugin": "text"})).await.unwrap();
+    let ready = stage.until("text", |plugin| plugin.state == UnitState::Ready).await;
+    assert_eq!(found, json!({"plugin": "text", "instance": ready.instance}));
+    let status: StatusReport = serde_json::from_value(call(&dir, "status", json!(null)).await.unwrap()).unwrap();
+    assert_eq!(status.plugins.iter().map(|plugin| plugin.name.as_str()).collect::<Vec<_>>(), ["text", "idle"]);
+    let survey: SurveyReport = serde_json::from_value(call(&dir, "survey", json!({})).await.unwrap()).unwrap();
+    assert_eq!(survey.answers.iter().map(|answer| Some(answer.pid)).collect::<Vec<_>>(), [ready.pid]);
+    let wrong = call(&dir, "wait", json!({"plugin": "texd"})).await.unwrap_err();
+    assert_eq!((wrong.code, wrong.message.contains("did you mean text?")), (Code::Failed, true), "{wrong}");
+    let data: serde_json::Value = serde_json::from_str(&wrong.data_json().unwrap()).unwrap();
+    assert_eq!(data, json!({"kind": "unknown_plugin", "plugin": "texd", "nearest": ["text"]}));
+    let stopped = call(&dir, "stop", json!(null)).await.unwrap();
+    assert_eq!(stopped, json!({"pid": std::process::id(), "stopping": 2}));
+    stage.supervisor.stopped().await;
+    assert!(dir.cards().unwrap().is_empty());
+    assert!(matches!(stage.supervisor.status().await, Err(SupervisorError::Stopped)));
+}
+
+#[tokio::test]
+async fn a_call_to_wait_lasts_through_a_restart() {
+    let stage = Stage::new(vec![acting("text", "work")]).await;
+    stage.supervisor.wait_ready(LONG).await.unwrap();
+    let before = stage.cards()[0].clone();
+    signal(before.process.pid, rustix::process::Signal::KILL);
+    let query = json!({"method": "unknown", "plugin": "text", "not": [before.instance]});
+    let refused = call(&stage.dir(), "wait", query).await.unwrap_err();
+    assert!(refused.message.starts_with("no supervised plugin has a method"), "{refused}");
+    let found = call(&stage.dir(), "wait", json!({"plugin": "text", "not": [before.instance]})).await.unwrap();
+    assert_eq!(found["instance"], json!(stage.cards()[0].instance));
+    assert_ne!(found["instance"], json!(before.instance));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn its_builtin_stop_stops_everything() {
+    let stage = Stage::new(vec![acting("text", "work")]).await;
+    stage.supervisor.wait_ready(LONG).await.unwrap();
+    let process = stage.cards()[0].process;
+    let card = stage.dir().cards().unwrap().into_iter().find(|card| card.name == "supervisor").unwrap();
+    let requester = Requester::dial(&card.url.parse().unwrap()).unwrap();
+    let request = RequestHead::new("$stop", LONG).encode(&()).unwrap();
+    requester.request(&request, LONG).await.unwrap();
+    stage.supervisor.stopped().await;
+    assert!(!process.is_alive());
 }

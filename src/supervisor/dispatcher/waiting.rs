@@ -1,10 +1,9 @@
 //! The method `wait`: who can serve a call now, or might soon.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use crate::supervisor::unit::{Unit, UnitState};
+use crate::wire;
 
 /// What `wait` is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,29 +99,7 @@ fn may_offer(unit: &Unit, method: Option<&str>) -> bool {
 
 /// The names that may have been meant, the nearest first.
 fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let bound = (wanted.len() / 3).max(1);
-    let mut near: Vec<_> = names
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .map(|name| (edits(wanted, name), name))
-        .filter(|(edits, name)| *edits <= bound || name.starts_with(wanted))
-        .collect();
-    near.sort();
-    near.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
-}
-
-/// How many letters have to be put in, taken out or changed.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.bytes().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], i + 1);
-        for (j, right) in b.bytes().enumerate() {
-            let changed = corner + usize::from(left != right);
-            corner = row[j + 1];
-            row[j + 1] = changed.min(corner + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+    wire::nearest(wanted, names).into_iter().map(str::to_owned).collect()
 }
 
 fn did_you_mean(nearest: &[String]) -> String {
@@ -240,14 +217,5 @@ mod tests {
         }
         assert_eq!(seen(("", "x", &[]), &[]), "no supervised plugin has a method \"x\"");
         assert_eq!(seen(("", "", &[]), &[]), "no plugin is supervised here");
-    }
-
-    #[test]
-    fn letters_apart() {
-        for (a, b, distance) in
-            [("", "", 0), ("abc", "abc", 0), ("abc", "abd", 1), ("abc", "", 3), ("revert", "rever", 1)]
-        {
-            assert_eq!((edits(a, b), edits(b, a)), (distance, distance), "{a} {b}");
-        }
     }
 }
