@@ -20,6 +20,9 @@ pub(super) use rounds::{Census, RoundKind, RoundOver, Rounds};
 /// Answers that may wait for the dispatcher; the bus keeps the rest.
 const EVENTS: usize = 256;
 
+/// How long the survey endpoint may take to close.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// What the surveyor's task is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SurveyCommand {
@@ -65,10 +68,15 @@ impl Survey {
     ///
     /// A socket closed later would take the path away from the next supervisor, who listens there by then.
     pub(super) async fn end(self) {
-        let Self { commands, events, peers, task } = self;
-        drop((commands, events, peers));
+        let Self { commands, events, mut peers, task } = self;
+        drop((commands, events));
         // It panicked if this fails, and has said so itself.
         let _ = task.await;
+        // A dropped socket is closed by a thread of the bus, a little later; with it goes the sender of these.
+        let closed = async { while peers.recv().await.is_some() {} };
+        if tokio::time::timeout(CLOSING, closed).await.is_err() {
+            tracing::warn!("the survey endpoint takes long to close");
+        }
     }
 }
 
