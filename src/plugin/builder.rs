@@ -108,7 +108,9 @@ impl Plugin {
         }
     }
 
-    pub(super) fn info(&self) -> Info {
+    /// What the plugin says of itself to `$info`.
+    #[must_use]
+    pub fn info(&self) -> Info {
         let methods = self.methods.values().map(|method| method.info.clone()).collect();
         Info { version: self.version.clone(), methods }
     }

@@ -126,7 +126,15 @@ impl Desk {
                 () = self.ledger.until_quiet() => break,
             }
         }
-        tokio::time::sleep(FLUSH).await;
+        // The last replies leave the process; who calls meanwhile is still told to call elsewhere.
+        let flushed = tokio::time::sleep(FLUSH);
+        tokio::pin!(flushed);
+        loop {
+            tokio::select! {
+                Some(incoming) = replier.next() => self.take(incoming),
+                () = &mut flushed => break,
+            }
+        }
     }
 
     fn take(&self, incoming: Incoming) {
