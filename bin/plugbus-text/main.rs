@@ -1,3 +1,61 @@
-//! The plugin `text`.
+//! The plugin `text`: a plugin as an author writes one, and the one that the demo and the tests call.
 
-fn main() {}
+mod text;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plugbus::plugin::{Failure, Plugin, ServeError};
+use serde::{Deserialize, Serialize};
+
+fn main() -> Result<(), ServeError> {
+    Plugin::new("text", env!("CARGO_PKG_VERSION"))
+        .method("revert", "Reverses a text, character by character as a reader sees them.", revert)
+        .method("count", "Counts the characters, words and lines of a text.", count)
+        .method("wrap", "Breaks a text into lines of at most `width` characters.", wrap)
+        .method_async("slow_revert", "Reverses a text after `ms` milliseconds.", slow_revert)
+        .idempotent("revert")
+        .idempotent("count")
+        .idempotent("wrap")
+        .serve()
+}
+
+fn revert(text: String) -> Result<String, Failure> {
+    Ok(text::revert(&text))
+}
+
+#[derive(Serialize)]
+struct Counted {
+    graphemes: usize,
+    words: usize,
+    lines: usize,
+}
+
+fn count(text: String) -> Result<Counted, Failure> {
+    let (graphemes, words, lines) = text::count(&text);
+    Ok(Counted { graphemes, words, lines })
+}
+
+#[derive(Deserialize)]
+struct Wrap {
+    text: String,
+    width: usize,
+}
+
+fn wrap(Wrap { text, width }: Wrap) -> Result<Vec<String>, Failure> {
+    match width {
+        0 => Err(Failure::bad_params("a line of width 0 holds nothing").with_data(&BTreeMap::from([("width", 0)]))),
+        width => Ok(text::wrap(&text, width)),
+    }
+}
+
+#[derive(Deserialize)]
+struct Slow {
+    text: String,
+    ms: u64,
+}
+
+async fn slow_revert(Slow { text, ms }: Slow) -> Result<String, Failure> {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    revert(text)
+}

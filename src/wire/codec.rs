@@ -65,6 +65,20 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// Where in the message this value stands; `None` for one that was cut from no message.
+    #[cfg(feature = "host")]
+    pub(crate) fn range_in(self, message: &[u8]) -> Option<std::ops::Range<usize>> {
+        let start = (self.0.as_ptr() as usize).checked_sub(message.as_ptr() as usize)?;
+        let range = start..start + self.0.len();
+        (range.end <= message.len()).then_some(range)
+    }
+
+    /// Takes bytes that were a `Raw` before: they are not walked again.
+    #[cfg(feature = "host")]
+    pub(crate) fn checked_before(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes of the value.
     #[must_use]
     pub fn bytes(self) -> &'a [u8] {

@@ -41,6 +41,11 @@ pub struct MethodInfo {
 pub struct Schema(serde_json::Value);
 
 impl Schema {
+    #[cfg(feature = "plugin")]
+    pub(crate) fn new(value: serde_json::Value) -> Self {
+        Self(value)
+    }
+
     /// Reads a schema from its JSON text.
     ///
     /// # Errors

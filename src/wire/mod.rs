@@ -8,6 +8,7 @@ mod codec;
 mod fault;
 mod method;
 mod name;
+mod nearest;
 mod survey;
 
 pub use call::{DEFAULT_TTL, MAX_TTL, Reply, Request, RequestHead};
@@ -15,6 +16,7 @@ pub use codec::{CodecError, MAX_DEPTH, MAX_MESSAGE, Raw, from_slice, to_vec};
 pub use fault::{Code, Fault};
 pub use method::{MethodInfo, Schema, builtin};
 pub use name::{InvalidName, MAX_METHOD, MAX_NAME, check_method, check_plugin_name};
+pub use nearest::nearest;
 pub use survey::{Answer, Info, Load, Phase, Question, Want};
 
 /// The protocol version spoken here, as in `PLUGBUS_PROTOCOL` and the field `v`.

@@ -1,0 +1,46 @@
+# `make` lists the targets. Each installs what it needs first (scripts/setup.sh), or says how to.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Read from the manifest, so that a new layer cannot be forgotten here.
+FEATURES := $(shell sed -n '/^\[features\]/,/^\[[^f]/s/^\([a-z-]*\) *=.*/\1/p' Cargo.toml | grep -vx default)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test bench lint build setup setup-build clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: build ## See the whole story: call, kill, freeze, recover
+	$(TARGET)/release/plugbus demo
+
+# Tests come last: what CI prints ends with their summary. The README's own commands want the release build.
+test: lint build ## Run everything that CI runs
+	$(CARGO) test --locked --no-fail-fast
+
+bench: setup-build ## Measure
+	$(CARGO) bench --locked
+
+# Clippy checks as well as it lints: `cargo check` would say nothing more.
+lint: setup ## Formatting, clippy, each feature alone, docs, dependency budget
+	$(CARGO) fmt --check
+	scripts/dependency-budget.sh
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@set -e; for feature in '' $(FEATURES); do \
+		echo "$(CARGO) clippy --no-default-features --features '$$feature'"; \
+		$(CARGO) clippy --locked --quiet --no-default-features --features "$$feature" -- -D warnings; \
+	done
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
+
+build: setup-build ## Build for release
+	$(CARGO) build --locked --release
+
+setup: ## Install what is missing to build and to test
+	@scripts/setup.sh test
+
+setup-build:
+	@scripts/setup.sh build
+
+clean: ## Remove everything that was built
+	$(CARGO) clean

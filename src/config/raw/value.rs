@@ -1,0 +1,155 @@
+//! Turns one TOML value into one type, or says what was expected and what is there.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use crate::config::report::{Remark, nearest, quote};
+use crate::supervisor::RestartPolicy;
+
+/// What is wrong with a value.
+pub(super) type Wrong = Remark;
+
+/// Variables that tell a plugin who it is; the supervisor alone sets them.
+const RESERVED_VARIABLES: [&str; 6] = [
+    "PLUGBUS_PROTOCOL",
+    "PLUGBUS_BUS_DIR",
+    "PLUGBUS_NAME",
+    "PLUGBUS_INSTANCE",
+    "PLUGBUS_CALL_URL",
+    "PLUGBUS_SURVEY_URL",
+];
+
+const RESTART: [(&str, RestartPolicy); 3] =
+    [("always", RestartPolicy::Always), ("on-failure", RestartPolicy::OnFailure), ("never", RestartPolicy::Never)];
+
+const UNITS: [(&str, u64); 7] = [
+    ("B", 1),
+    ("kB", 1000),
+    ("KiB", 1 << 10),
+    ("MB", 1_000_000),
+    ("MiB", 1 << 20),
+    ("GB", 1_000_000_000),
+    ("GiB", 1 << 30),
+];
+
+pub(super) fn text(value: &DeValue<'_>) -> Result<String, Wrong> {
+    match value.as_str() {
+        Some(text) if text.contains('\0') => Err("holds a NUL character, which no program can be given".into()),
+        Some(text) => Ok(text.to_owned()),
+        None => Err(mismatch("a string", value)),
+    }
+}
+
+pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, Wrong> {
+    value.as_bool().ok_or_else(|| mismatch("true or false", value))
+}
+
+pub(super) fn whole(value: &DeValue<'_>, range: RangeInclusive<u32>) -> Result<u32, Wrong> {
+    let integer = value.as_integer().ok_or_else(|| mismatch("a whole number", value))?;
+    u32::from_str_radix(integer.as_str(), integer.radix())
+        .ok()
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| outside(&range.start(), &range.end(), &clip(&integer.to_string())))
+}
+
+/// A part of one: 0 to 1.
+pub(super) fn share(value: &DeValue<'_>) -> Result<f64, Wrong> {
+    let text = match value {
+        DeValue::Integer(integer) => integer.to_string(),
+        DeValue::Float(float) => float.to_string(),
+        _ => return Err(mismatch("a number from 0 to 1", value)),
+    };
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| outside(&0, &1, &clip(&text)))
+}
+
+pub(super) fn duration(value: &DeValue<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Wrong> {
+    let text = value.as_str().ok_or_else(|| mismatch("a duration such as \"500ms\"", value))?;
+    let duration = humantime::parse_duration(text)
+        .map_err(|why| Wrong::from(format!("{} is not a duration: {why}", quote(text))))?;
+    if range.contains(&duration) {
+        return Ok(duration);
+    }
+    let (start, end) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
+    Err(outside(&start, &end, &quote(text)))
+}
+
+/// A number of bytes, written with a unit.
+pub(super) fn size(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Result<u64, Wrong> {
+    let text = value.as_str().ok_or_else(|| mismatch("a size such as \"10MiB\"", value))?;
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim();
+    let Some((_, bytes)) = UNITS.iter().find(|(name, _)| *name == unit).filter(|_| digits > 0) else {
+        let units: Vec<_> = UNITS.iter().map(|(name, _)| *name).collect();
+        let message = format!("{} is not a size: write a whole number and one of {}", quote(text), units.join(", "));
+        let same = units.iter().find(|name| name.eq_ignore_ascii_case(unit)).filter(|_| digits > 0 && digits < 20);
+        return Err(Wrong { message, suggestion: same.map(|unit| format!("{number}{unit}")) });
+    };
+    let size = number.parse().ok().and_then(|number: u64| number.checked_mul(*bytes));
+    size.filter(|size| range.contains(size)).ok_or_else(|| outside(&"4KiB", &"1024GiB", &quote(text)))
+}
+
+pub(super) fn restart(value: &DeValue<'_>) -> Result<RestartPolicy, Wrong> {
+    const EXPECTED: &str = "\"always\", \"on-failure\" or \"never\"";
+    let text = value.as_str().ok_or_else(|| mismatch(EXPECTED, value))?;
+    match RESTART.iter().find(|(name, _)| *name == text) {
+        Some((_, policy)) => Ok(*policy),
+        None => Err(Wrong {
+            message: format!("expected {EXPECTED}, found {}", quote(text)),
+            suggestion: nearest(text, RESTART.iter().map(|(name, _)| name)),
+        }),
+    }
+}
+
+/// A command that is not a list; a line for a shell is shown as one.
+pub(super) fn not_a_command(value: &DeValue<'_>) -> Wrong {
+    let wrong = mismatch("a list such as [\"program\", \"argument\"]", value);
+    match value.as_str().filter(|line| line.len() <= 64 && !line.trim().is_empty()) {
+        Some(line) => {
+            let parts: Vec<_> = line.split_whitespace().collect();
+            format!("{}: write {parts:?}", wrong.message).into()
+        }
+        None => wrong,
+    }
+}
+
+/// Whether a plugin may be given a variable of this name.
+pub(super) fn check_variable(name: &str) -> Result<(), Wrong> {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return Err(format!("{} is not a variable's name", quote(name)).into());
+    }
+    if RESERVED_VARIABLES.contains(&name) {
+        return Err("is set by the supervisor: choose another name".into());
+    }
+    Ok(())
+}
+
+/// A value as people would call it.
+pub(super) fn describe(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("the string {}", quote(text)),
+        DeValue::Integer(integer) => format!("the integer {}", clip(&integer.to_string())),
+        DeValue::Float(float) => format!("the float {}", clip(float.as_str())),
+        DeValue::Boolean(boolean) => boolean.to_string(),
+        DeValue::Datetime(_) => "a date".to_owned(),
+        DeValue::Array(_) => "an array".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+fn mismatch(expected: &str, value: &DeValue<'_>) -> Wrong {
+    format!("expected {expected}, found {}", describe(value)).into()
+}
+
+fn outside(start: &dyn Display, end: &dyn Display, found: &str) -> Wrong {
+    format!("must be {start} to {end}, not {found}").into()
+}
+
+/// A number has no quotes to be cut within, and may still have a million digits.
+fn clip(number: &str) -> String {
+    number.chars().take(32).collect()
+}

@@ -1,0 +1,191 @@
+//! From what the files say to specs: the rules that concern more than one key, and the world outside.
+//!
+//! First everything is checked, then the specs are built; a value that was refused is in neither's way.
+
+use std::cmp::max;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::program::{Programs, tidy};
+use super::raw::{Field, Layer, RawBackoff, RawFile, RawPlugin, RawRun};
+use super::report::{Report, quote};
+use super::source::Place;
+use crate::supervisor::{BackoffSpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec};
+use crate::wire::check_plugin_name;
+
+/// The name under which the supervisor itself is on the bus.
+const SUPERVISOR: &str = "supervisor";
+
+/// Checks a merged configuration and makes its spec; `None` after a problem.
+///
+/// `complete` says whether every file could be read: only then do values of different files belong together.
+pub(super) fn validate(
+    raw: &RawFile,
+    complete: bool,
+    programs: &Programs,
+    report: &mut Report<'_>,
+) -> Option<SupervisorSpec> {
+    check_bus(raw, report);
+    check_names(&raw.plugins, report);
+    let plugins: Vec<_> = raw.plugins.iter().map(|plugin| with_defaults(plugin, &raw.defaults)).collect();
+    for plugin in &plugins {
+        check_command(plugin, report);
+        check_cwd(plugin, report);
+    }
+    if complete {
+        check_survey(raw, report);
+        check_backoff(&raw.defaults.backoff, report);
+        plugins.iter().for_each(|plugin| check_backoff(&plugin.run.backoff, report));
+    }
+    build(raw, &plugins, programs, report)
+}
+
+fn with_defaults(plugin: &RawPlugin, defaults: &RawRun) -> RawPlugin {
+    let mut plugin = plugin.clone();
+    plugin.run.fill(defaults);
+    plugin
+}
+
+fn check_bus(raw: &RawFile, report: &mut Report<'_>) {
+    let Some((field, name)) = set(&raw.bus.name) else { return };
+    if check_plugin_name(name).is_err() {
+        let rule = "use a-z, 0-9 and -, start with a letter, at most 32 bytes";
+        report.problem(field.at, &field.key, format!("{} is not a bus name: {rule}", quote(name)));
+    }
+}
+
+fn check_names(plugins: &[RawPlugin], report: &mut Report<'_>) {
+    let mut first: HashMap<&str, Place> = HashMap::new();
+    for plugin in plugins {
+        if let Err(why) = check_plugin_name(&plugin.name) {
+            report.problem(plugin.at, &plugin.key, why.to_string());
+        } else if plugin.name == SUPERVISOR {
+            report.problem(plugin.at, &plugin.key, "is the supervisor's own name: choose another");
+        }
+        match first.get(plugin.name.as_str()) {
+            Some(at) => {
+                let message = format!(
+                    "is defined at {} already: a plugin belongs to one file, so rename or remove one",
+                    report.describe(*at)
+                );
+                report.problem(plugin.at, &plugin.key, message);
+            }
+            None => drop(first.insert(&plugin.name, plugin.at)),
+        }
+    }
+}
+
+fn check_command(plugin: &RawPlugin, report: &mut Report<'_>) {
+    if plugin.command.is_none() && plugin.is_table {
+        let message = "is missing: say what to run, as in command = [\"program\", \"argument\"]";
+        report.problem(plugin.at, &format!("{}.command", plugin.key), message);
+    }
+    let Some((field, command)) = set(&plugin.command) else { return };
+    if command.first().is_none_or(|program| program.is_empty()) {
+        report.problem(field.at, &field.key, "names no program: write [\"program\", \"argument\"]");
+    }
+}
+
+fn check_cwd(plugin: &RawPlugin, report: &mut Report<'_>) {
+    let Some((field, cwd)) = set(&plugin.run.cwd) else { return };
+    let path = tidy(&report.source(plugin.at).directory().join(cwd));
+    if !path.is_dir() {
+        let message = format!("{} is not a directory: create it or name another", quote(&path.to_string_lossy()));
+        report.problem(field.at, &field.key, message);
+    }
+}
+
+fn check_survey(raw: &RawFile, report: &mut Report<'_>) {
+    // The surveyor has one question open at a time: the next one voids the answers to this one.
+    let why = "a round has to end before the next one begins";
+    check_order(&raw.survey.deadline, &raw.survey.interval, why, report);
+}
+
+fn check_backoff(backoff: &RawBackoff, report: &mut Report<'_>) {
+    check_order(&backoff.min, &backoff.max, "the first wait is the shortest", report);
+}
+
+/// Of two durations the first must not be longer; the one that was set later is blamed.
+fn check_order(less: &Option<Field<Duration>>, more: &Option<Field<Duration>>, why: &str, report: &mut Report<'_>) {
+    let (Some((less, short)), Some((more, long))) = (set(less), set(more)) else { return };
+    if short <= long {
+        return;
+    }
+    let [short, long] = [short, long].map(|duration| humantime::format_duration(*duration));
+    let (blamed, message) = if less.at == max(less.at, more.at) {
+        (less, format!("{short} is longer than {} ({long}, {}): {why}", more.key, report.describe(more.at)))
+    } else {
+        (more, format!("{long} is shorter than {} ({short}, {}): {why}", less.key, report.describe(less.at)))
+    };
+    report.problem(blamed.at, &blamed.key, message);
+}
+
+fn build(
+    raw: &RawFile,
+    plugins: &[RawPlugin],
+    programs: &Programs,
+    report: &mut Report<'_>,
+) -> Option<SupervisorSpec> {
+    Some(SupervisorSpec {
+        bus: get(&raw.bus.name)?,
+        directory: None,
+        survey: SurveySpec {
+            interval: get(&raw.survey.interval)?,
+            deadline: get(&raw.survey.deadline)?,
+            misses: get(&raw.survey.misses)?,
+        },
+        log: LogSpec { max_size: get(&raw.log.max_size)?, keep: get(&raw.log.keep)? },
+        plugins: plugins.iter().map(|plugin| build_plugin(plugin, programs, report)).collect::<Option<_>>()?,
+    })
+}
+
+fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>) -> Option<PluginSpec> {
+    let RawRun { cwd, env, replicas, restart, backoff, start_timeout, stop_grace, enabled } = &plugin.run;
+    let env = env.iter().map(|(name, field)| Some((name.clone(), field.value.clone()?)));
+    Some(PluginSpec {
+        name: plugin.name.clone(),
+        command: resolve(plugin.command.as_ref()?, programs, report)?,
+        cwd: tidy(&report.source(plugin.at).directory().join(get(cwd)?)),
+        env: env.collect::<Option<_>>()?,
+        replicas: get(replicas)?,
+        restart: get(restart)?,
+        backoff: BackoffSpec {
+            min: get(&backoff.min)?,
+            max: get(&backoff.max)?,
+            jitter: get(&backoff.jitter)?,
+            reset: get(&backoff.reset)?,
+        },
+        start_timeout: get(start_timeout)?,
+        stop_grace: get(stop_grace)?,
+        enabled: get(enabled)?,
+    })
+}
+
+/// The command with its program's absolute path; one that is not found is left to fail when it is started.
+fn resolve(field: &Field<Vec<String>>, programs: &Programs, report: &mut Report<'_>) -> Option<Vec<String>> {
+    let mut command = field.value.clone()?;
+    let program = command.first_mut()?;
+    let path = programs.find(program, &report.source(field.at).directory()).unwrap_or_else(|missing| {
+        report.warning(field.at, &field.key, missing.remark);
+        missing.path
+    });
+    match path.into_os_string().into_string() {
+        Ok(path) => *program = path,
+        // A spec's command is text; the plain name still works where $PATH leads there.
+        Err(path) => {
+            let message = format!("{path:?} is not UTF-8: move the program elsewhere");
+            report.warning(field.at, &field.key, message);
+        }
+    }
+    Some(command)
+}
+
+/// A field with its value, unless that was refused.
+fn set<T>(field: &Option<Field<T>>) -> Option<(&Field<T>, &T)> {
+    let field = field.as_ref()?;
+    Some((field, field.value.as_ref()?))
+}
+
+fn get<T: Clone>(field: &Option<Field<T>>) -> Option<T> {
+    field.as_ref()?.value.clone()
+}

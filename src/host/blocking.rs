@@ -1,0 +1,113 @@
+//! The blocking twin, for programs without a runtime.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::CallError;
+use crate::bus::{BusDir, Card, block_on};
+
+/// A bus to call plugins on from plain threads; see [`host::Bus`](super::Bus).
+#[derive(Debug, Clone)]
+pub struct Bus(super::Bus);
+
+impl Bus {
+    /// The bus `$PLUGBUS_BUS`, or `default`.
+    ///
+    /// # Errors
+    /// As for the async twin.
+    pub fn open() -> Result<Self, CallError> {
+        super::Bus::open().map(Self)
+    }
+
+    /// The bus of that name.
+    ///
+    /// # Errors
+    /// As for the async twin.
+    pub fn named(bus: &str) -> Result<Self, CallError> {
+        super::Bus::named(bus).map(Self)
+    }
+
+    /// The bus in that very directory.
+    ///
+    /// # Errors
+    /// As for the async twin.
+    pub fn at(directory: impl AsRef<Path>) -> Result<Self, CallError> {
+        super::Bus::at(directory).map(Self)
+    }
+
+    /// The directory of this bus.
+    #[must_use]
+    pub fn directory(&self) -> &BusDir {
+        self.0.directory()
+    }
+
+    /// The plugins that can be called now.
+    ///
+    /// # Errors
+    /// As for the async twin.
+    pub fn plugins(&self) -> Result<Vec<Card>, CallError> {
+        self.0.plugins()
+    }
+
+    /// Calls a method and waits for its result, at most five seconds.
+    ///
+    /// # Errors
+    /// As for the async twin.
+    pub fn call<R, P>(&self, method: &str, params: &P) -> Result<R, CallError>
+    where
+        R: DeserializeOwned,
+        P: Serialize + ?Sized,
+    {
+        block_on(self.0.call(method, params))
+    }
+
+    /// A call with more to say than [`call`](Self::call) takes.
+    pub fn request<'a>(&'a self, method: &'a str) -> Request<'a> {
+        Request(self.0.request(method))
+    }
+}
+
+/// A call in the making; see [`host::Request`](super::Request).
+#[derive(Debug, Clone, Copy)]
+#[must_use = "nothing is sent before `call`"]
+pub struct Request<'a>(super::Request<'a>);
+
+impl<'a> Request<'a> {
+    /// Names the plugin.
+    pub fn plugin(self, name: &'a str) -> Self {
+        Self(self.0.plugin(name))
+    }
+
+    /// Names the one instance that may answer.
+    pub fn instance(self, instance: &'a str) -> Self {
+        Self(self.0.instance(instance))
+    }
+
+    /// Sets the time the whole call may take; five seconds by default.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self(self.0.timeout(timeout))
+    }
+
+    /// Sends the call and waits for its result.
+    ///
+    /// # Errors
+    /// As for the async twin.
+    pub fn call<R, P>(self, params: &P) -> Result<R, CallError>
+    where
+        R: DeserializeOwned,
+        P: Serialize + ?Sized,
+    {
+        block_on(self.0.call(params))
+    }
+
+    /// As [`call`](Self::call), but leaves the result as one MessagePack value.
+    ///
+    /// # Errors
+    /// As for the async twin.
+    pub fn call_raw<P: Serialize + ?Sized>(self, params: &P) -> Result<Vec<u8>, CallError> {
+        block_on(self.0.call_raw(params))
+    }
+}

@@ -1,0 +1,172 @@
+//! Which plugins are there, by their cards alone.
+
+use std::fs;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::CallError;
+use crate::bus::{BusDir, BusError, Card};
+use crate::wire::nearest;
+
+/// A directory changed this recently may change again under the same time stamp: those are as coarse as the
+/// kernel's tick, at most 10 ms.
+const STAMP: Duration = Duration::from_millis(20);
+
+/// The name under which the supervisor is on its own bus.
+pub(super) const SUPERVISOR: &str = "supervisor";
+
+/// The cards of a bus, read again when the directory has changed.
+#[derive(Debug)]
+pub(super) struct Discovery {
+    pub(super) directory: BusDir,
+    last: Mutex<Option<(SystemTime, Arc<[Card]>)>>,
+}
+
+impl Discovery {
+    pub(super) fn new(directory: BusDir) -> Self {
+        Self { directory, last: Mutex::default() }
+    }
+
+    /// The cards as they are now; of plugins that died without notice, too.
+    pub(super) fn cards(&self) -> Result<Arc<[Card]>, CallError> {
+        let changed = fs::metadata(self.directory.path()).and_then(|found| found.modified()).ok();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(changed), Some((then, cards))) = (changed, last.as_ref())
+            && changed == *then
+        {
+            return Ok(Arc::clone(cards));
+        }
+        let cards: Arc<[Card]> = self.directory.cards().map_err(no_bus)?.into();
+        let settled = changed.filter(|changed| changed.elapsed().is_ok_and(|age| age > STAMP));
+        *last = settled.map(|changed| (changed, Arc::clone(&cards)));
+        Ok(cards)
+    }
+
+    /// Forgets what was read: it turned out to be old.
+    pub(super) fn forget(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+fn no_bus(error: BusError) -> CallError {
+    match error {
+        BusError::NoBus(path) => CallError::NoBus(path),
+        error => CallError::Bus(error),
+    }
+}
+
+/// What a caller asked for: a method, and the plugin where it was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Target<'a> {
+    pub(super) plugin: Option<&'a str>,
+    pub(super) method: &'a str,
+    pub(super) instance: Option<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    /// Reads `plugin.method` where no plugin has a method of that whole name.
+    pub(super) fn resolve(self, cards: &[Card]) -> Self {
+        let whole = self.plugin.is_some() || cards.iter().any(|card| card.offers(self.method));
+        match self.method.split_once('.') {
+            Some((plugin, method)) if !whole => Self { plugin: Some(plugin), method, ..self },
+            _ => self,
+        }
+    }
+
+    /// What to call it in an error.
+    pub(super) fn name(self) -> String {
+        self.plugin.unwrap_or(self.method).to_owned()
+    }
+
+    /// The cards this may be sent to; the built-in methods are everybody's, so they need a plugin's name.
+    pub(super) fn candidates(self, cards: &'a [Card]) -> impl Iterator<Item = &'a Card> {
+        cards.iter().filter(move |card| {
+            let named = self.plugin.is_none_or(|plugin| plugin == card.name);
+            let offers = self.method.starts_with('$') || card.offers(self.method);
+            named && offers && self.instance.is_none_or(|instance| instance == card.instance)
+        })
+    }
+
+    /// Which of several plugins is meant cannot be guessed.
+    pub(super) fn check_unambiguous(self, cards: &[Card]) -> Result<(), CallError> {
+        let mut plugins: Vec<String> = self.candidates(cards).map(|card| card.name.clone()).collect();
+        plugins.dedup();
+        match plugins.len() {
+            0 | 1 => Ok(()),
+            _ => Err(CallError::Ambiguous { method: self.method.into(), plugins }),
+        }
+    }
+
+    /// That nobody has it, with what somebody has.
+    pub(super) fn missing(self, cards: &[Card]) -> CallError {
+        let own = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        if let Some(name) = self.plugin.filter(|name| cards.iter().all(|card| card.name != *name)) {
+            let near = nearest(name, cards.iter().map(|card| card.name.as_str()));
+            return CallError::NoSuchPlugin { name: name.into(), nearest: own(near) };
+        }
+        let of_plugin = cards.iter().filter(|card| self.plugin.is_none_or(|plugin| plugin == card.name));
+        let methods = of_plugin.flat_map(|card| &card.methods).map(|method| method.name.as_str());
+        CallError::NoSuchMethod { method: self.method.into(), nearest: own(nearest(self.method, methods)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::ProcessId;
+    use crate::wire::MethodInfo;
+
+    fn card(name: &str, methods: &[&str]) -> Card {
+        let method = |name: &&str| MethodInfo {
+            name: (*name).into(),
+            doc: String::new(),
+            params: None,
+            result: None,
+            idempotent: false,
+        };
+        Card {
+            name: name.into(),
+            instance: "i".into(),
+            version: String::new(),
+            process: ProcessId::own(),
+            protocol: 1,
+            url: String::new(),
+            methods: methods.iter().map(method).collect(),
+        }
+    }
+
+    fn target(method: &str) -> Target<'_> {
+        Target { plugin: None, method, instance: None }
+    }
+
+    #[test]
+    fn what_is_meant() {
+        let cards = [card("math", &["add", "text.add"]), card("text", &["revert", "add"])];
+        for (asked, plugin, method) in [
+            ("revert", None, "revert"),
+            ("text.revert", Some("text"), "revert"),
+            ("text.add", None, "text.add"),
+            ("math.text.add", Some("math"), "text.add"),
+            ("nobody.x", Some("nobody"), "x"),
+            ("text.$info", Some("text"), "$info"),
+        ] {
+            let found = target(asked).resolve(&cards);
+            assert_eq!((found.plugin, found.method), (plugin, method), "{asked}");
+        }
+        assert!(matches!(target("add").check_unambiguous(&cards), Err(CallError::Ambiguous { .. })));
+        assert!(target("revert").check_unambiguous(&cards).is_ok());
+    }
+
+    #[test]
+    fn what_is_missing_names_the_nearest() {
+        let cards = [card("text", &["revert", "wrap"])];
+        for (asked, expected) in [
+            ("reverse", "there is no method \"reverse\"; did you mean revert?"),
+            ("test.revert", "there is no plugin \"test\"; did you mean text?"),
+            ("text.warp", "there is no method \"warp\"; did you mean wrap?"),
+            ("xyzzy", "there is no method \"xyzzy\""),
+        ] {
+            assert_eq!(target(asked).resolve(&cards).missing(&cards).to_string(), expected);
+        }
+    }
+}

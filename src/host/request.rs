@@ -1,0 +1,271 @@
+//! One call: find an instance, send it once, wait for the reply.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::discovery::{SUPERVISOR, Target};
+use super::links::Chosen;
+use super::{Bus, CallError};
+use crate::bus::{Body, Card, RequestError};
+use crate::wire::{Code, CodecError, Fault, PROTOCOL, Raw, Reply, RequestHead, from_slice};
+
+/// What a call may take unless its caller says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A call in the making.
+#[derive(Debug, Clone, Copy)]
+#[must_use = "nothing is sent before `call`"]
+pub struct Request<'a> {
+    bus: &'a Bus,
+    target: Target<'a>,
+    timeout: Duration,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn new(bus: &'a Bus, method: &'a str) -> Self {
+        Self { bus, target: Target { plugin: None, method, instance: None }, timeout: TIMEOUT }
+    }
+
+    /// Names the plugin; the method is then taken as it stands.
+    pub fn plugin(mut self, name: &'a str) -> Self {
+        self.target.plugin = Some(name);
+        self
+    }
+
+    /// Names the one instance that may answer.
+    pub fn instance(mut self, instance: &'a str) -> Self {
+        self.target.instance = Some(instance);
+        self
+    }
+
+    /// Sets the time the whole call may take, waiting for a restart included; five seconds by default.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sends the call and reads its result.
+    ///
+    /// # Errors
+    /// [`CallError`]; its variants say what the caller can do.
+    ///
+    /// # Cancel safety
+    /// Dropping the future abandons the call; the method may run all the same.
+    pub async fn call<R, P>(self, params: &P) -> Result<R, CallError>
+    where
+        R: DeserializeOwned,
+        P: Serialize + ?Sized,
+    {
+        let answer = self.exchange(params).await?;
+        let result = Raw::checked_before(answer.result()).to();
+        result.map_err(|error| CallError::Reply { plugin: answer.plugin, error })
+    }
+
+    /// As [`call`](Self::call), but leaves the result as one MessagePack value.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    /// As for [`call`](Self::call).
+    pub async fn call_raw<P: Serialize + ?Sized>(self, params: &P) -> Result<Vec<u8>, CallError> {
+        Ok(self.exchange(params).await?.result().to_vec())
+    }
+
+    /// Finds an instance that takes the call, and waits for its reply.
+    async fn exchange<P: Serialize + ?Sized>(self, params: &P) -> Result<Answer, CallError> {
+        let shared = &self.bus.shared;
+        let deadline = Instant::now() + self.timeout;
+        // Instances that did not take the call: gone, or about to go.
+        let mut not: Vec<String> = Vec::new();
+        loop {
+            let cards = shared.discovery.cards()?;
+            let target = self.target.resolve(&cards);
+            target.check_unambiguous(&cards)?;
+            let candidates = target.candidates(&cards).filter(|card| !not.contains(&card.instance));
+            let Some(chosen) = shared.links.least_busy(candidates)? else {
+                shared.discovery.forget();
+                self.wait_for_supervisor(target, &not, deadline).await?;
+                continue;
+            };
+            match self.send(target.method, &chosen, params, deadline).await {
+                Err(refused @ (Refused::NotSent | Refused::Draining)) => {
+                    shared.discovery.forget();
+                    not.push(chosen.card.instance.clone());
+                    match refused {
+                        Refused::Draining => shared.links.avoid(&chosen.card.instance),
+                        _ => shared.links.forget(&chosen.card.instance),
+                    }
+                }
+                Err(Refused::For(error)) => return Err(error),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+    }
+
+    /// Sends the call to one instance, once.
+    async fn send<P: Serialize + ?Sized>(
+        &self,
+        method: &str,
+        Chosen { card, link }: &Chosen<'_>,
+        params: &P,
+        deadline: Instant,
+    ) -> Result<Answer, Refused> {
+        if card.protocol != PROTOCOL {
+            return Err(unreadable(card, CodecError::Version(card.protocol.into())).into());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut head = RequestHead::new(method, left);
+        head.instance = Some(&card.instance);
+        let request = head.encode(params).map_err(CallError::Params)?;
+        let counted = link.begin();
+        let reply = link.requester.request(&request, left).await;
+        drop(counted);
+        match reply {
+            Ok(body) => Answer::read(card, body),
+            Err(RequestError::NotSent) if Instant::now() >= deadline => Err(self.unreachable(card).into()),
+            Err(RequestError::NotSent) => Err(Refused::NotSent),
+            Err(error) => Err(self.failed(card, error).into()),
+        }
+    }
+
+    fn unreachable(&self, card: &Card) -> CallError {
+        let reason = format!("it did not take the call within {:?}", self.timeout);
+        CallError::Unreachable { plugin: card.name.clone(), reason }
+    }
+
+    fn failed(&self, card: &Card, error: RequestError) -> CallError {
+        let plugin = card.name.clone();
+        match error {
+            RequestError::TimedOut => CallError::Deadline { plugin, timeout: self.timeout },
+            RequestError::Lost => {
+                self.bus.shared.links.forget(&card.instance);
+                CallError::Died { plugin, instance: card.instance.clone() }
+            }
+            RequestError::TooLarge(length) => CallError::TooLarge(length),
+            error => CallError::Unreachable { plugin, reason: error.to_string() },
+        }
+    }
+
+    /// Asks the supervisor, as an ordinary call, to answer once such an instance is ready.
+    async fn wait_for_supervisor(
+        &self,
+        target: Target<'_>,
+        not: &[String],
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let shared = &self.bus.shared;
+        let cards = shared.discovery.cards()?;
+        let known: Vec<Card> = cards.iter().filter(|card| card.process.is_alive()).cloned().collect();
+        if known.is_empty() {
+            return Err(CallError::NoBus(self.bus.directory().path().into()));
+        }
+        let asked = Target { plugin: Some(SUPERVISOR), method: "wait", instance: None };
+        let supervisor = match target.plugin {
+            Some(SUPERVISOR) => None,
+            _ => shared.links.least_busy(asked.candidates(&known))?,
+        };
+        let Some(supervisor) = supervisor else { return Err(target.missing(&known)) };
+        let wait = Wait { plugin: target.plugin, method: target.plugin.is_none().then_some(target.method), not };
+        match self.send(asked.method, &supervisor, &wait, deadline).await {
+            Ok(_) if Instant::now() < deadline => Ok(()),
+            Ok(_) | Err(Refused::For(CallError::Deadline { .. })) => Err(self.too_slow(target)),
+            Err(Refused::NotSent | Refused::Draining | Refused::For(CallError::Died { .. })) => {
+                Err(target.missing(&known))
+            }
+            Err(Refused::For(CallError::Plugin { fault, .. })) => Err(self.no_use(target, &known, fault)),
+            Err(Refused::For(error)) => Err(error),
+        }
+    }
+
+    /// Why the supervisor says that waiting is of no use.
+    fn no_use(&self, target: Target<'_>, known: &[Card], fault: Fault) -> CallError {
+        let why: NoUse = fault.data.as_deref().and_then(|data| from_slice(data).ok()).unwrap_or_default();
+        match (why.kind.as_str(), target.missing(known)) {
+            ("unknown_plugin", CallError::NoSuchPlugin { name, nearest }) if nearest.is_empty() => {
+                CallError::NoSuchPlugin { name, nearest: why.nearest }
+            }
+            ("unknown_method", CallError::NoSuchMethod { method, nearest }) if nearest.is_empty() => {
+                CallError::NoSuchMethod { method, nearest: why.nearest }
+            }
+            ("unknown_plugin" | "unknown_method", missing) => missing,
+            _ if fault.code == Code::Deadline => self.too_slow(target),
+            _ => CallError::Unreachable { plugin: target.name(), reason: fault.message },
+        }
+    }
+
+    fn too_slow(&self, target: Target<'_>) -> CallError {
+        let reason = format!("it is being restarted and was not ready within {:?}", self.timeout);
+        CallError::Unreachable { plugin: target.name(), reason }
+    }
+}
+
+/// What the supervisor's method `wait` takes.
+#[derive(Serialize)]
+struct Wait<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugin: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    not: &'a [String],
+}
+
+/// Why an instance did not answer the call.
+enum Refused {
+    /// It could not be reached: another instance may.
+    NotSent,
+    /// It is about to go, and promises not to have started the call.
+    Draining,
+    /// For a reason that is the caller's to know.
+    For(CallError),
+}
+
+impl From<CallError> for Refused {
+    fn from(error: CallError) -> Self {
+        Self::For(error)
+    }
+}
+
+/// What it says where waiting is of no use.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NoUse {
+    kind: String,
+    nearest: Vec<String>,
+}
+
+/// A result, still in the message it came in.
+struct Answer {
+    plugin: String,
+    body: Body,
+    /// `None` where it was left out.
+    result: Option<Range<usize>>,
+}
+
+impl Answer {
+    fn read(card: &Card, body: Body) -> Result<Self, Refused> {
+        let fault = match Reply::decode(&body) {
+            Ok(Reply::Result(result)) => {
+                let result = result.range_in(&body);
+                return Ok(Self { plugin: card.name.clone(), body, result });
+            }
+            Ok(Reply::Error(fault)) => fault,
+            Err(error) => return Err(unreadable(card, error).into()),
+        };
+        match fault.code {
+            Code::Draining | Code::StaleInstance => Err(Refused::Draining),
+            _ => Err(CallError::Plugin { plugin: card.name.clone(), fault }.into()),
+        }
+    }
+
+    fn result(&self) -> &[u8] {
+        self.result.clone().map_or(Raw::NIL.bytes(), |result| &self.body[result])
+    }
+}
+
+fn unreadable(card: &Card, error: CodecError) -> CallError {
+    CallError::Reply { plugin: card.name.clone(), error }
+}

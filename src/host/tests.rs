@@ -1,0 +1,139 @@
+//! Calls over real sockets, to plugins in this process.
+
+use std::time::Duration;
+
+use super::{Bus, CallError, blocking};
+use crate::bus::{BusDir, Card, ProcessId, new_instance};
+use crate::plugin::{Context, Failure, Plugin, Server};
+use crate::wire::{Code, Info};
+
+struct Served {
+    root: tempfile::TempDir,
+    servers: Vec<Server>,
+}
+
+fn shout(text: String) -> Result<String, Failure> {
+    Ok(text.to_uppercase())
+}
+
+fn parse(text: String) -> Result<i64, std::num::ParseIntError> {
+    text.parse()
+}
+
+fn panics(_: ()) -> Result<(), Failure> {
+    panic!("on purpose")
+}
+
+async fn stuck(_: (), _: Context) -> Result<(), Failure> {
+    std::future::pending().await
+}
+
+fn nothing(_: Option<u8>) -> Result<(), Failure> {
+    Ok(())
+}
+
+impl Served {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        BusDir::at(root.path().join("b")).create().unwrap();
+        Self { root, servers: Vec::new() }
+    }
+
+    fn directory(&self) -> BusDir {
+        BusDir::at(self.root.path().join("b"))
+    }
+
+    fn add(&mut self, name: &str) -> String {
+        let plugin = Plugin::new(name, "1.2.3")
+            .method("shout", "Says it louder.", shout)
+            .method("parse", "Reads a number.", parse)
+            .method("panics", "Panics.", panics)
+            .method("nothing", "Does nothing.", nothing)
+            .method_async("stuck", "Never ends.", stuck);
+        let info = plugin.info();
+        let instance = new_instance();
+        let call = self.directory().endpoint(name, &instance).unwrap();
+        self.servers.push(plugin.start(name, &instance, &call, None).unwrap());
+        let card = Card {
+            name: name.into(),
+            instance: instance.clone(),
+            version: info.version,
+            process: ProcessId::own(),
+            protocol: 1,
+            url: call.to_string(),
+            methods: info.methods,
+        };
+        self.directory().publish(&card).unwrap();
+        instance
+    }
+
+    fn bus(&self) -> Bus {
+        Bus::at(self.directory().path()).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_and_their_errors() {
+    let mut served = Served::new();
+    served.add("text");
+    let bus = served.bus();
+    assert_eq!(bus.call::<String, _>("shout", "hello").await.unwrap(), "HELLO");
+    assert_eq!(bus.call::<i64, _>("text.parse", "-7").await.unwrap(), -7);
+    bus.call::<(), _>("nothing", &()).await.unwrap();
+    assert_eq!(bus.call::<Info, _>("text.$info", &()).await.unwrap().version, "1.2.3");
+    let fault = |result: Result<i64, CallError>| match result {
+        Err(CallError::Plugin { fault, .. }) => fault,
+        other => unreachable!("{other:?}"),
+    };
+    let failed = fault(bus.call("parse", "seven").await);
+    assert_eq!((failed.code, failed.message.as_str()), (Code::Failed, "invalid digit found in string"));
+    assert_eq!(fault(bus.call("parse", &7).await).code, Code::BadParams);
+    let panicked = fault(bus.call("panics", &()).await);
+    assert_eq!((panicked.code, panicked.message.as_str()), (Code::Failed, "the method panicked: on purpose"));
+    assert!(matches!(bus.call::<u8, _>("shout", "x").await, Err(CallError::Reply { .. })));
+    let missing = bus.call::<(), _>("shuot", &()).await.unwrap_err().to_string();
+    assert_eq!(missing, "there is no method \"shuot\"; did you mean shout?");
+    let late = bus.request("stuck").timeout(Duration::from_millis(50)).call::<(), _>(&()).await;
+    assert!(
+        matches!(&late, Err(CallError::Deadline { .. }))
+            || matches!(&late, Err(CallError::Plugin { fault, .. }) if fault.code == Code::Deadline),
+        "{late:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_drains_takes_no_more_calls_and_the_other_does() {
+    let mut served = Served::new();
+    let first = served.add("text");
+    let bus = served.bus();
+    bus.request("text.$stop").instance(&first).call::<(), _>(&()).await.unwrap();
+    served.add("text");
+    for _ in 0..20 {
+        assert_eq!(bus.call::<String, _>("shout", "still").await.unwrap(), "STILL");
+    }
+    served.servers.remove(0).finished().await;
+    assert_eq!(bus.call::<String, _>("shout", "here").await.unwrap(), "HERE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_blocking_twin_needs_no_runtime() {
+    let mut served = Served::new();
+    let instance = served.add("text");
+    let path = served.directory().path().to_path_buf();
+    let calls = move || {
+        let bus = blocking::Bus::at(path).unwrap();
+        assert_eq!(bus.plugins().unwrap().len(), 1);
+        assert_eq!(bus.call::<String, _>("shout", "hello").unwrap(), "HELLO");
+        let request = bus.request("shout").plugin("text").instance(&instance).timeout(Duration::from_secs(9));
+        assert_eq!(request.call_raw("x").unwrap(), [0xa1, b'X']);
+        assert!(matches!(bus.call::<(), _>("test.shout", &()), Err(CallError::NoSuchPlugin { .. })));
+    };
+    std::thread::spawn(calls).join().unwrap();
+}
+
+#[test]
+fn no_bus_says_how_to_start_one() {
+    let root = tempfile::tempdir().unwrap();
+    let error = blocking::Bus::at(root.path().join("none")).unwrap_err();
+    assert!(matches!(error, CallError::NoBus(_)) && error.to_string().contains("plugbus supervise"), "{error}");
+}

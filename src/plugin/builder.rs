@@ -1,0 +1,142 @@
+//! Putting a plugin together.
+
+use std::collections::BTreeMap;
+
+use super::ServeError;
+use super::environment::Environment;
+use super::handler::{self, AsyncHandler, Handler, Prepare};
+use super::server::{self, Server};
+use crate::bus::{Endpoint, Replier, Respondent};
+use crate::wire::{Info, MethodInfo, Schema, check_method};
+
+/// How many calls run at once unless the author says otherwise.
+const CONCURRENCY: usize = 64;
+
+/// A plugin in the making: methods with names and documentation.
+pub struct Plugin {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) concurrency: usize,
+    pub(super) methods: BTreeMap<String, Method>,
+    problem: Option<ServeError>,
+}
+
+pub(super) struct Method {
+    pub(super) info: MethodInfo,
+    pub(super) prepare: Prepare,
+}
+
+impl Plugin {
+    /// A plugin without methods.
+    ///
+    /// The name counts only where no supervisor gives another; the version is the author's own.
+    #[must_use]
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
+        let (name, version) = (name.into(), version.into());
+        Self { name, version, concurrency: CONCURRENCY, methods: BTreeMap::new(), problem: None }
+    }
+
+    /// Adds a plain function; it may block, it runs on a thread of its own.
+    ///
+    /// A wrong or repeated name is reported when the plugin is served.
+    #[must_use]
+    pub fn method<M>(self, name: &str, doc: &str, handler: impl Handler<M>) -> Self {
+        let made = handler::blocking(handler);
+        self.add(name, doc, made)
+    }
+
+    /// Adds an async function; it must not block, and is dropped when nobody waits for it any more.
+    ///
+    /// A wrong or repeated name is reported when the plugin is served.
+    #[must_use]
+    pub fn method_async<M>(self, name: &str, doc: &str, handler: impl AsyncHandler<M>) -> Self {
+        let made = handler::asynchronous(handler);
+        self.add(name, doc, made)
+    }
+
+    /// Declares that running the named method twice is as good as running it once.
+    #[must_use]
+    pub fn idempotent(mut self, name: &str) -> Self {
+        if let Some(method) = self.methods.get_mut(name) {
+            method.info.idempotent = true;
+        }
+        self
+    }
+
+    /// How many calls run at once, 64 by default; as many again wait, and then callers are told `busy`.
+    #[must_use]
+    pub fn concurrency(mut self, calls: usize) -> Self {
+        self.concurrency = calls.max(1);
+        self
+    }
+
+    /// Serves until SIGTERM, SIGINT or `$stop`, then finishes the calls that run.
+    ///
+    /// Under a supervisor the environment says where. Started by hand, the plugin joins the bus by itself,
+    /// `$PLUGBUS_BUS` or `default`, and publishes its own card.
+    ///
+    /// # Errors
+    /// [`ServeError`] where a method's name is wrong or the endpoint cannot be used.
+    pub fn serve(self) -> Result<(), ServeError> {
+        let environment = Environment::read(&self.name)?;
+        server::run_process(self, &environment)
+    }
+
+    /// Starts serving on the current tokio runtime, under a name and instance that somebody else chose.
+    ///
+    /// For programs that are more than a plugin; they listen to signals themselves.
+    ///
+    /// # Errors
+    /// [`ServeError`] where a method's name is wrong or the endpoint cannot be used.
+    pub fn start(
+        self,
+        name: &str,
+        instance: &str,
+        call: &Endpoint,
+        survey: Option<&Endpoint>,
+    ) -> Result<Server, ServeError> {
+        let plugin = self.checked()?;
+        let replier = Replier::listen(call, server::room(plugin.concurrency))?;
+        let respondent = survey.map(Respondent::dial).transpose()?;
+        Server::start(plugin, (name, instance), replier, respondent)
+    }
+
+    pub(super) fn checked(mut self) -> Result<Self, ServeError> {
+        match self.problem.take() {
+            Some(problem) => Err(problem),
+            None => Ok(self),
+        }
+    }
+
+    /// What the plugin says of itself to `$info`.
+    #[must_use]
+    pub fn info(&self) -> Info {
+        let methods = self.methods.values().map(|method| method.info.clone()).collect();
+        Info { version: self.version.clone(), methods }
+    }
+
+    fn add(mut self, name: &str, doc: &str, (prepare, params): (Prepare, Option<Schema>)) -> Self {
+        if let Err(problem) = self.check(name) {
+            self.problem.get_or_insert(problem);
+            return self;
+        }
+        let info = MethodInfo { name: name.to_owned(), doc: doc.to_owned(), params, result: None, idempotent: false };
+        self.methods.insert(name.to_owned(), Method { info, prepare });
+        self
+    }
+
+    fn check(&self, name: &str) -> Result<(), ServeError> {
+        check_method(name)?;
+        match self.methods.contains_key(name) {
+            true => Err(ServeError::Twice(name.to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let methods: Vec<_> = self.methods.keys().collect();
+        f.debug_struct("Plugin").field("name", &self.name).field("methods", &methods).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,43 @@
+//! What a handler may know of its call.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::ledger::Ledger;
+
+/// The call a handler runs for: its deadline, and whether anybody still waits.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub(super) deadline: Instant,
+    pub(super) cancelled: watch::Receiver<bool>,
+    pub(super) ledger: Arc<Ledger>,
+}
+
+impl Context {
+    /// When the caller stops waiting.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What is left until then.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether nobody waits for the result any more: the caller left, cancelled, or its deadline passed.
+    ///
+    /// A handler that takes long looks at this now and then; an async one is dropped anyway.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        *self.cancelled.borrow() || Instant::now() >= self.deadline
+    }
+
+    /// Says that a long call gets somewhere, so that the supervisor does not take it for wedged.
+    pub fn beat(&self) {
+        self.ledger.beat();
+    }
+}

@@ -1,0 +1,146 @@
+//! What may be registered as a method.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Context, Failure, schema};
+use crate::wire::{Code, Fault, Raw, Reply, Schema};
+
+/// The encoded reply of a method that succeeded, or its fault.
+pub(super) type Outcome = Result<Vec<u8>, Fault>;
+
+/// A call whose parameters have been read, ready to run.
+pub(super) enum Job {
+    /// To be run on a thread of its own.
+    Blocking(Box<dyn FnOnce() -> Outcome + Send>),
+    /// To be awaited, or dropped when nobody waits any more.
+    Async(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+}
+
+/// Reads the parameters and makes the job of them.
+pub(super) type Prepare = Arc<dyn Fn(Raw<'_>, Context) -> Result<Job, Fault> + Send + Sync>;
+
+/// A plain function as a method: `Fn(A) -> Result<R, E>`, or with a [`Context`] after the argument.
+///
+/// `A` is anything serde can read, `R` anything it can write, `E` a [`Failure`] or any standard error. `M` only
+/// tells the two forms apart.
+pub trait Handler<M>: Send + Sync + 'static {
+    /// The argument.
+    type Argument: DeserializeOwned + Send + 'static;
+    /// The result.
+    type Output: Serialize;
+    /// Runs the method once.
+    ///
+    /// # Errors
+    /// Whatever the function itself reports.
+    fn run(&self, argument: Self::Argument, context: Context) -> Result<Self::Output, Failure>;
+}
+
+impl<F, A, R, E> Handler<(A,)> for F
+where
+    F: Fn(A) -> Result<R, E> + Send + Sync + 'static,
+    A: DeserializeOwned + Send + 'static,
+    R: Serialize,
+    E: Into<Failure>,
+{
+    type Argument = A;
+    type Output = R;
+
+    fn run(&self, argument: A, _: Context) -> Result<R, Failure> {
+        self(argument).map_err(Into::into)
+    }
+}
+
+impl<F, A, R, E> Handler<(A, Context)> for F
+where
+    F: Fn(A, Context) -> Result<R, E> + Send + Sync + 'static,
+    A: DeserializeOwned + Send + 'static,
+    R: Serialize,
+    E: Into<Failure>,
+{
+    type Argument = A;
+    type Output = R;
+
+    fn run(&self, argument: A, context: Context) -> Result<R, Failure> {
+        self(argument, context).map_err(Into::into)
+    }
+}
+
+/// An async function as a method, in the same two forms as [`Handler`].
+pub trait AsyncHandler<M>: Send + Sync + 'static {
+    /// The argument.
+    type Argument: DeserializeOwned + Send + 'static;
+    /// The result.
+    type Output: Serialize;
+    /// Runs the method once; the future is dropped when nobody waits for it any more.
+    fn run(
+        &self,
+        argument: Self::Argument,
+        context: Context,
+    ) -> impl Future<Output = Result<Self::Output, Failure>> + Send + 'static;
+}
+
+impl<F, A, T, R, E> AsyncHandler<(A,)> for F
+where
+    F: Fn(A) -> T + Send + Sync + 'static,
+    A: DeserializeOwned + Send + 'static,
+    T: Future<Output = Result<R, E>> + Send + 'static,
+    R: Serialize,
+    E: Into<Failure>,
+{
+    type Argument = A;
+    type Output = R;
+
+    fn run(&self, argument: A, _: Context) -> impl Future<Output = Result<R, Failure>> + Send + 'static {
+        let running = self(argument);
+        async move { running.await.map_err(Into::into) }
+    }
+}
+
+impl<F, A, T, R, E> AsyncHandler<(A, Context)> for F
+where
+    F: Fn(A, Context) -> T + Send + Sync + 'static,
+    A: DeserializeOwned + Send + 'static,
+    T: Future<Output = Result<R, E>> + Send + 'static,
+    R: Serialize,
+    E: Into<Failure>,
+{
+    type Argument = A;
+    type Output = R;
+
+    fn run(&self, argument: A, context: Context) -> impl Future<Output = Result<R, Failure>> + Send + 'static {
+        let running = self(argument, context);
+        async move { running.await.map_err(Into::into) }
+    }
+}
+
+pub(super) fn blocking<M, H: Handler<M>>(handler: H) -> (Prepare, Option<Schema>) {
+    let handler = Arc::new(handler);
+    let prepare = move |params: Raw<'_>, context: Context| {
+        let argument: H::Argument = argument(params)?;
+        let handler = Arc::clone(&handler);
+        Ok(Job::Blocking(Box::new(move || outcome(handler.run(argument, context)))))
+    };
+    (Arc::new(prepare), schema::of::<H::Argument>())
+}
+
+pub(super) fn asynchronous<M, H: AsyncHandler<M>>(handler: H) -> (Prepare, Option<Schema>) {
+    let prepare = move |params: Raw<'_>, context: Context| {
+        let running = handler.run(argument(params)?, context);
+        Ok(Job::Async(Box::pin(async move { outcome(running.await) })))
+    };
+    (Arc::new(prepare), schema::of::<H::Argument>())
+}
+
+fn argument<A: DeserializeOwned>(params: Raw<'_>) -> Result<A, Fault> {
+    params.to().map_err(|error| Fault::new(Code::BadParams, error.to_string()))
+}
+
+fn outcome<R: Serialize>(result: Result<R, Failure>) -> Outcome {
+    let result = result.map_err(Failure::into_fault)?;
+    Reply::encode_result(&result).map_err(|error| Fault::new(Code::Failed, format!("the result: {error}")))
+}

@@ -1,0 +1,176 @@
+//! The calls that run, and the counters that surveys ask for.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{Notify, watch};
+
+use crate::wire::{Load, Phase};
+
+/// What the plugin is doing; read by the survey thread while calls come and go.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    running: Mutex<BTreeMap<u64, Running>>,
+    next: AtomicU64,
+    done: AtomicU64,
+    failed: AtomicU64,
+    beat: AtomicU64,
+    phase: AtomicU8,
+    quiet: Notify,
+}
+
+#[derive(Debug)]
+struct Running {
+    started: Instant,
+    id: Option<String>,
+    cancel: watch::Sender<bool>,
+}
+
+impl Ledger {
+    /// Notes that a call begins; it ends when the ticket is dropped.
+    pub(super) fn begin(self: &Arc<Self>, id: Option<&str>) -> Ticket {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (cancel, cancelled) = watch::channel(false);
+        let running = Running { started: Instant::now(), id: id.map(str::to_owned), cancel };
+        self.lock().insert(number, running);
+        self.beat();
+        Ticket { ledger: Arc::clone(self), number, cancelled }
+    }
+
+    /// Says that the plugin gets somewhere.
+    pub(super) fn beat(&self) {
+        self.beat.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count(&self, succeeded: bool) {
+        let counter = if succeeded { &self.done } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tells the calls of that id to stop; whether there was one.
+    pub(super) fn cancel(&self, id: &str) -> bool {
+        let running = self.lock();
+        let mut found = false;
+        for call in running.values().filter(|call| call.id.as_deref() == Some(id)) {
+            call.cancel.send_replace(true);
+            found = true;
+        }
+        found
+    }
+
+    pub(super) fn load(&self) -> Load {
+        let running = self.lock();
+        let oldest = running.values().next().map_or(0, |call| call.started.elapsed().as_millis());
+        Load {
+            in_flight: running.len() as u64,
+            oldest_ms: oldest.try_into().unwrap_or(u64::MAX),
+            done: self.done.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            beat: self.beat.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            _ => Phase::Draining,
+        }
+    }
+
+    pub(super) fn set_phase(&self, phase: Phase) {
+        let phase = match phase {
+            Phase::Starting => 0,
+            Phase::Ready => 1,
+            Phase::Draining => 2,
+        };
+        self.phase.store(phase, Ordering::Release);
+    }
+
+    /// Waits until no call runs.
+    pub(super) async fn until_quiet(&self) {
+        loop {
+            // Registered before the look, so that a call that ends in between is not missed.
+            let quiet = self.quiet.notified();
+            if self.lock().is_empty() {
+                return;
+            }
+            quiet.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that runs, for as long as its code does.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    ledger: Arc<Ledger>,
+    number: u64,
+    cancelled: watch::Receiver<bool>,
+}
+
+impl Ticket {
+    pub(super) fn cancelled(&self) -> watch::Receiver<bool> {
+        self.cancelled.clone()
+    }
+
+    /// Tells the call's own code to stop.
+    pub(super) fn cancel(&self) -> impl FnOnce() + Send + 'static {
+        let (ledger, number) = (Arc::clone(&self.ledger), self.number);
+        move || {
+            if let Some(call) = ledger.lock().get(&number) {
+                call.cancel.send_replace(true);
+            }
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut running = self.ledger.lock();
+        running.remove(&self.number);
+        let quiet = running.is_empty();
+        drop(running);
+        self.ledger.beat();
+        if quiet {
+            self.ledger.quiet.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_knows_what_runs() {
+        let ledger = Arc::new(Ledger::default());
+        let (a, b) = (ledger.begin(Some("a")), ledger.begin(None));
+        assert_eq!((ledger.load().in_flight, ledger.load().beat), (2, 2));
+        assert!(!ledger.cancel("b"));
+        assert!(ledger.cancel("a") && *a.cancelled().borrow() && !*b.cancelled().borrow());
+        drop((a, b));
+        ledger.count(true);
+        ledger.count(false);
+        let load = ledger.load();
+        assert_eq!((load.in_flight, load.oldest_ms, load.beat, load.done, load.failed), (0, 0, 4, 1, 1));
+    }
+
+    #[tokio::test]
+    async fn it_is_quiet_when_the_last_call_ends() {
+        let ledger = Arc::new(Ledger::default());
+        ledger.until_quiet().await;
+        let ticket = ledger.begin(None);
+        let waits = Arc::clone(&ledger);
+        let waiting = tokio::spawn(async move { waits.until_quiet().await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(ticket);
+        waiting.await.unwrap();
+    }
+}

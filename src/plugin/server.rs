@@ -1,0 +1,266 @@
+//! The one task that takes requests, and the life of the plugin around it.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+
+use super::ServeError;
+use super::builder::{Method, Plugin};
+use super::builtin::{self, Then};
+use super::call::Call;
+use super::environment::Environment;
+use super::ledger::Ledger;
+use super::pulse::{self, Identity};
+use crate::bus::{BusDir, Card, Incoming, ProcessId, Replier, Respondent};
+use crate::wire::{Code, CodecError, Fault, PROTOCOL, Phase, Reply, Request, nearest};
+
+/// Requests that may be taken off the socket beyond those that run and wait, so that `$stop` is always heard.
+const SPARE: usize = 8;
+
+/// How long a plugin that is done waits for its last replies to leave the process.
+const FLUSH: Duration = Duration::from_millis(20);
+
+/// How many requests the socket is to have room for: as many wait as run.
+pub(super) fn room(concurrency: usize) -> usize {
+    2 * concurrency + SPARE
+}
+
+/// A plugin that is being served.
+#[derive(Debug)]
+pub struct Server {
+    stop: watch::Sender<bool>,
+    ledger: Arc<Ledger>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+/// Tells a server to drain, from anywhere.
+#[derive(Debug, Clone)]
+pub struct Stopper(watch::Sender<bool>);
+
+impl Stopper {
+    /// Takes no more calls, finishes those that run.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Server {
+    pub(super) fn start(
+        plugin: Plugin,
+        (name, instance): (&str, &str),
+        replier: Replier,
+        respondent: Option<Respondent>,
+    ) -> Result<Self, ServeError> {
+        let ledger = Arc::new(Ledger::default());
+        let who = Identity { name: name.to_owned(), instance: instance.to_owned(), info: plugin.info() };
+        let who = Arc::new(who);
+        if let Some(respondent) = respondent {
+            let started = pulse::start(respondent, Arc::clone(&who), Arc::clone(&ledger));
+            started.map_err(|error| ServeError::System("start the survey thread", error))?;
+        }
+        let stop = watch::Sender::new(false);
+        let desk = Desk {
+            who,
+            methods: plugin.methods,
+            turns: Arc::new(Semaphore::new(plugin.concurrency)),
+            waiting_room: 2 * plugin.concurrency,
+            ledger: Arc::clone(&ledger),
+            stop: stop.clone(),
+        };
+        let serving = tokio::spawn(desk.serve(replier, stop.subscribe()));
+        Ok(Self { stop, ledger, serving })
+    }
+
+    /// A handle that stops this server.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.clone())
+    }
+
+    /// Waits until the server was stopped, here or by `$stop`, and its last call is done.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the server at once; calls that run go on without being answered.
+    pub async fn finished(mut self) {
+        // An error here is a panic in the serving task: over all the same.
+        let _ = (&mut self.serving).await;
+        self.ledger.set_phase(Phase::Draining);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// Where requests arrive: answers what can be answered at once, starts the rest.
+struct Desk {
+    who: Arc<Identity>,
+    methods: BTreeMap<String, Method>,
+    turns: Arc<Semaphore>,
+    waiting_room: usize,
+    ledger: Arc<Ledger>,
+    stop: watch::Sender<bool>,
+}
+
+impl Desk {
+    async fn serve(self, mut replier: Replier, mut stop: watch::Receiver<bool>) {
+        self.ledger.set_phase(Phase::Ready);
+        loop {
+            tokio::select! {
+                Some(incoming) = replier.next() => self.take(incoming),
+                _ = stop.wait_for(|told| *told) => break,
+            }
+        }
+        self.ledger.set_phase(Phase::Draining);
+        loop {
+            tokio::select! {
+                biased;
+                Some(incoming) = replier.next() => self.take(incoming),
+                () = self.ledger.until_quiet() => break,
+            }
+        }
+        // The last replies leave the process; who calls meanwhile is still told to call elsewhere.
+        let flushed = tokio::time::sleep(FLUSH);
+        tokio::pin!(flushed);
+        loop {
+            tokio::select! {
+                Some(incoming) = replier.next() => self.take(incoming),
+                () = &mut flushed => break,
+            }
+        }
+    }
+
+    fn take(&self, incoming: Incoming) {
+        match self.accept(&incoming) {
+            Accepted::Answer(reply, then) => {
+                incoming.reply(&reply);
+                if then == Then::Drain {
+                    self.stop.send_replace(true);
+                }
+            }
+            Accepted::Run(method, ticket, deadline) => {
+                let (ledger, turns) = (Arc::clone(&self.ledger), Arc::clone(&self.turns));
+                let call = Call { incoming, prepare: Arc::clone(&method.prepare), ticket, deadline, ledger, turns };
+                tokio::spawn(call.run());
+            }
+        }
+    }
+
+    fn accept(&self, incoming: &Incoming) -> Accepted<'_> {
+        let request = match Request::decode(incoming.body()) {
+            Ok(request) => request,
+            Err(error @ CodecError::Version(_)) => return refuse(Code::Protocol, error.to_string()),
+            Err(error) => return refuse(Code::BadMessage, error.to_string()),
+        };
+        if let Some(meant) = request.head.instance.filter(|meant| *meant != self.who.instance) {
+            let message = format!("this is {}.{}, not {meant:.64}", self.who.name, self.who.instance);
+            return refuse(Code::StaleInstance, message);
+        }
+        if request.head.method.starts_with('$') {
+            let (reply, then) = builtin::answer(request.head.method, request.params, &self.who, &self.ledger);
+            return Accepted::Answer(reply, then);
+        }
+        if self.ledger.phase() == Phase::Draining {
+            return refuse(Code::Draining, format!("{} is about to exit", self.who.name));
+        }
+        let Some(method) = self.methods.get(request.head.method) else {
+            return refuse(Code::NoMethod, self.no_method(request.head.method));
+        };
+        if self.ledger.load().in_flight >= self.waiting_room as u64 {
+            return refuse(
+                Code::Busy,
+                format!("{} has {} calls, it takes no more", self.who.name, self.waiting_room),
+            );
+        }
+        let ticket = self.ledger.begin(request.head.id);
+        Accepted::Run(method, ticket, Instant::now() + request.head.ttl)
+    }
+
+    fn no_method(&self, wrong: &str) -> String {
+        let near = nearest(wrong, self.methods.keys().map(String::as_str)).join(", ");
+        let meant = if near.is_empty() { String::new() } else { format!("; did you mean {near}?") };
+        format!("{} has no method {wrong:.128?}{meant}", self.who.name)
+    }
+}
+
+enum Accepted<'a> {
+    Answer(Vec<u8>, Then),
+    Run(&'a Method, super::ledger::Ticket, Instant),
+}
+
+fn refuse(code: Code, message: String) -> Accepted<'static> {
+    Accepted::Answer(Reply::encode_error(&Fault::new(code, message)), Then::Nothing)
+}
+
+/// Serves a plugin that is the whole process.
+pub(super) fn run_process(plugin: Plugin, environment: &Environment) -> Result<(), ServeError> {
+    let runtime = runtime().map_err(|error| ServeError::System("start threads", error))?;
+    let card = environment.own_bus.as_ref().map(|bus| (bus, own_card(&plugin, environment)));
+    let served = runtime.block_on(async {
+        // Before the endpoint exists: a plugin that can be found can be told to stop.
+        let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+        let Environment { name, instance, call, survey, .. } = environment;
+        let server = plugin.start(name, instance, call, survey.as_ref())?;
+        let stopper = server.stopper();
+        tokio::spawn(async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            stopper.stop();
+        });
+        if let Some((bus, card)) = &card {
+            announce(bus, card)?;
+        }
+        server.finished().await;
+        Ok(())
+    });
+    if let Some((bus, card)) = &card {
+        bus.sweep(&card.name, &card.instance);
+    }
+    // A plain function that outlived its caller's deadline must not keep the process.
+    runtime.shutdown_background();
+    served
+}
+
+fn signals(error: std::io::Error) -> ServeError {
+    ServeError::System("listen to signals", error)
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    Builder::new_multi_thread().worker_threads(cores.min(4)).enable_all().build()
+}
+
+fn own_card(plugin: &Plugin, environment: &Environment) -> Card {
+    let info = plugin.info();
+    Card {
+        name: environment.name.clone(),
+        instance: environment.instance.clone(),
+        version: info.version,
+        process: ProcessId::own(),
+        protocol: PROTOCOL,
+        url: environment.call.to_string(),
+        methods: info.methods,
+    }
+}
+
+/// Publishes the card of a plugin that was started by hand, and says so.
+fn announce(bus: &BusDir, card: &Card) -> Result<(), ServeError> {
+    bus.publish(card)?;
+    let method = card.methods.first().map_or("$info", |method| method.name.as_str());
+    // Nobody captures this output: it is the terminal of the one who tries the plugin.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{name} is on the bus at {path}, started by hand: nobody restarts it. Ctrl-C stops it; try\n  \
+         plugbus call {name}.{method}",
+        name = card.name,
+        path = bus.path().display(),
+    );
+    Ok(())
+}
