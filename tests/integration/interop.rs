@@ -4,8 +4,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use plugbus::bus::{Requester, Surveyor, block_on};
-use plugbus::wire::{Answer, Phase, Question, Reply, RequestHead, Want};
+use plugbus::bus::{Card, ProcessId, Requester, Surveyor, block_on};
+use plugbus::host::CallError;
+use plugbus::host::blocking::Bus;
+use plugbus::wire::{Answer, Code, PROTOCOL, Phase, Question, Reply, RequestHead, Want};
 use serde_json::{Value, json};
 
 use crate::support::{PluginProcess, RawCaller, eventually, golden, mangos, nngcat, python, refused_requests, text};
@@ -146,6 +148,31 @@ fn a_plugin_in_python_is_surveyed_called_and_stopped() {
 }
 
 #[test]
+fn our_host_calls_a_plugin_in_python_by_its_card() {
+    let Some(plugin) = python_plugin() else { return };
+    let answer = ask(&mut surveyor(&plugin), Want::Info, |answer| answer.state == Phase::Ready);
+    let info = answer.info.unwrap();
+    let card = Card {
+        name: answer.name,
+        instance: answer.instance,
+        version: info.version,
+        process: ProcessId::of(answer.pid).unwrap(),
+        protocol: PROTOCOL,
+        url: plugin.endpoint().to_string(),
+        methods: info.methods,
+    };
+    plugin.bus().publish(&card).unwrap();
+
+    let bus = Bus::at(plugin.bus().path()).unwrap();
+    assert_eq!(bus.call::<String, _>("revert", SENTENCE).unwrap(), BACKWARDS);
+    let lines: Vec<String> = bus.call("text.wrap", &json!({"text": SENTENCE, "width": 9})).unwrap();
+    assert_eq!(lines, ["Live on", "time,", "emit no", "evil"]);
+    let refused = bus.call::<Value, _>("wrap", &json!({"text": SENTENCE, "width": 0})).unwrap_err();
+    let CallError::Plugin { fault, .. } = refused else { panic!("{refused}") };
+    assert_eq!((fault.code, fault.data_json().as_deref()), (Code::BadParams, Some("{\"width\":0}")));
+}
+
+#[test]
 fn calls_that_run_hold_up_no_survey_in_python() {
     let Some(plugin) = python_plugin() else { return };
     let mut surveyor = surveyor(&plugin);
@@ -190,10 +217,10 @@ fn the_same_plugin_in_python_and_in_rust() {
         ),
         ("revert", json!("\u{1f44d}\u{1f3fd}\u{2764}\u{fe0f} \u{110b}\u{1161}\u{11ab}\u{c548} a\r\nb")),
         ("revert", json!(7)),
-        ("count", json!("two words\nand three more\n")),
+        ("count", json!("two words -\nand three more, isn't it?\n")),
         ("count", json!("")),
         ("wrap", json!({"text": SENTENCE, "width": 9})),
-        ("wrap", json!({"text": "unbelievably long", "width": 4})),
+        ("wrap", json!({"text": "an unbelievably e\u{301}e\u{301}e\u{301}e\u{301} long word", "width": 4})),
         ("wrap", json!({"text": SENTENCE, "width": 0})),
         ("wrap", json!({"text": SENTENCE})),
         ("slow_revert", json!({"text": "abc", "ms": 10})),
