@@ -1,0 +1,130 @@
+//! Tells a unit what happened, and does what it then wants.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::Dispatcher;
+use super::attend::{Attendance, ProcessCommand};
+use super::slot::Attended;
+use crate::bus::{Card, new_instance};
+use crate::supervisor::journal::now_in_words;
+use crate::supervisor::output::Source;
+use crate::supervisor::process::Launch;
+use crate::supervisor::unit::{Change, Epoch, UnitAction, UnitEvent, UnitState};
+use crate::wire::{Info, PROTOCOL};
+
+impl Dispatcher {
+    /// The only way in which a unit ever changes.
+    pub(super) fn tell(&mut self, unit: usize, event: UnitEvent) {
+        if let UnitEvent::Exited { epoch, .. } | UnitEvent::SpawnFailed { epoch, .. } = &event {
+            self.forget_instance(unit, *epoch);
+        }
+        let actions = self.slots[unit].unit.handle(event, Instant::now());
+        for action in actions {
+            self.act(unit, action);
+        }
+        self.timers.set(unit, self.slots[unit].unit.deadline());
+    }
+
+    fn act(&mut self, unit: usize, action: UnitAction) {
+        match action {
+            UnitAction::Spawn { epoch } => self.spawn(unit, epoch),
+            UnitAction::Terminate { epoch } => self.command(unit, epoch, ProcessCommand::Terminate),
+            UnitAction::Kill { epoch } => self.command(unit, epoch, ProcessCommand::Kill),
+            UnitAction::PublishCard { epoch, info } => self.publish(unit, epoch, info),
+            UnitAction::WithdrawCard { epoch } => self.withdraw(unit, epoch),
+            UnitAction::Sweep { epoch } => self.sweep(unit, epoch),
+            UnitAction::Record(change) => self.record(unit, &change),
+            UnitAction::Note { reason } => self.journal.noted(self.slots[unit].subject(), &reason),
+        }
+    }
+
+    fn spawn(&mut self, unit: usize, epoch: Epoch) {
+        let slot = &mut self.slots[unit];
+        let instance = new_instance();
+        let source = Arc::new(Source::new(&slot.unit.spec().name, &instance, Arc::clone(&slot.dropped_lines)));
+        // A unit sends at most one SIGTERM and one SIGKILL to each process.
+        let (commands, orders) = mpsc::channel(4);
+        slot.attended = Some(Attended { epoch, instance: instance.clone(), commands, source: Arc::clone(&source) });
+        match Launch::new(slot.unit.spec(), &instance, &self.workshop.dir) {
+            Ok(launch) => {
+                self.instances.insert(instance, (unit, epoch));
+                let workshop = self.workshop.clone();
+                tokio::spawn(Attendance { unit, epoch, launch, source, commands: orders, workshop }.run());
+            }
+            // Told in line with everything else: the unit is in the middle of its own step.
+            Err(error) => self.spawn_later_failed(unit, epoch, error.to_string()),
+        }
+    }
+
+    fn spawn_later_failed(&self, unit: usize, epoch: Epoch, error: String) {
+        let events = self.workshop.events.clone();
+        tokio::spawn(async move {
+            let _ = events.send((unit, UnitEvent::SpawnFailed { epoch, error })).await;
+        });
+    }
+
+    fn command(&self, unit: usize, epoch: Epoch, command: ProcessCommand) {
+        if let Some(attended) = self.slots[unit].attended(epoch) {
+            // Closed when the process has exited meanwhile, which its task is about to tell.
+            let _ = attended.commands.try_send(command);
+        }
+    }
+
+    fn publish(&mut self, unit: usize, epoch: Epoch, info: Info) {
+        // Its methods may be what somebody waits for.
+        self.changed = true;
+        let slot = &self.slots[unit];
+        let (Some(attended), Some(process)) = (slot.attended(epoch), slot.unit.process()) else { return };
+        let name = slot.unit.spec().name.clone();
+        let dir = &self.workshop.dir;
+        let published = dir.endpoint(&name, &attended.instance).and_then(|endpoint| {
+            dir.publish(&Card {
+                name,
+                instance: attended.instance.clone(),
+                version: info.version,
+                process: process.id,
+                protocol: PROTOCOL,
+                url: endpoint.to_string(),
+                methods: info.methods,
+            })
+        });
+        if let Err(error) = published {
+            self.journal.noted(slot.subject(), &format!("callers cannot find it: {error}"));
+        }
+    }
+
+    fn withdraw(&self, unit: usize, epoch: Epoch) {
+        let slot = &self.slots[unit];
+        if let Some(attended) = slot.attended(epoch) {
+            self.workshop.dir.withdraw(&slot.unit.spec().name, &attended.instance);
+        }
+    }
+
+    fn sweep(&self, unit: usize, epoch: Epoch) {
+        let slot = &self.slots[unit];
+        if let Some(attended) = slot.attended(epoch) {
+            self.workshop.dir.sweep(&slot.unit.spec().name, &attended.instance);
+        }
+    }
+
+    fn record(&mut self, unit: usize, change: &Change) {
+        self.changed = true;
+        let slot = &mut self.slots[unit];
+        slot.since = now_in_words();
+        let failed = matches!(change.to, UnitState::BackingOff | UnitState::Failed | UnitState::Silent);
+        let output = slot.attended.as_ref().filter(|_| failed).map(|attended| attended.source.recent());
+        self.journal.changed(slot.subject(), change, &output.unwrap_or_default());
+    }
+
+    fn forget_instance(&mut self, unit: usize, epoch: Epoch) {
+        let Some(attended) = self.slots[unit].attended(epoch) else { return };
+        let instance = attended.instance.clone();
+        self.instances.remove(&instance);
+        if let Some(command) = self.rounds.gone(&instance) {
+            self.command_survey(command);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The one loop that puts events in a line, and carries out what the units want.
+//!
+//! Everything that happens comes through [`Dispatcher::run`]: news of processes, survey answers, requests, time.
+//! It waits for nothing but the next of these: whatever takes time is done by a task or a thread of its own.
+//! There is no lock; a unit is changed here alone. [`act`] carries out actions, [`surveys`] matches answers to
+//! units, [`requests`] serves the outside.
+
+mod act;
+mod attend;
+mod request;
+mod requests;
+mod slot;
+mod surveys;
+mod timers;
+mod waiting;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::SupervisorSpec;
+use super::journal::Journal;
+use super::output::Queue;
+use super::report::SurveyReport;
+use super::survey::{Connected, Rounds, Survey};
+use super::unit::{Epoch, RunProcess, Unit, UnitCommand, UnitEvent, UnitState, duration_in_words};
+use crate::bus::{BusDir, PeerEvent};
+use attend::{Told, Workshop};
+pub(super) use request::{NotReady, Request};
+use requests::Waiter;
+use slot::Slot;
+use surveys::Heard;
+use timers::Timers;
+pub(super) use waiting::{WaitFound, WaitQuery, WaitRefusal};
+
+/// Events of processes that may wait; their tasks wait when it is full.
+const EVENTS: usize = 1024;
+
+/// Processes that are started at once; more would only make each of them slower.
+const STARTS: usize = 16;
+
+/// Being this late is more than a busy machine's scheduling.
+const STANDSTILL: Duration = Duration::from_millis(500);
+
+/// What the dispatcher is made with.
+#[derive(Debug)]
+pub(super) struct Setting {
+    pub(super) spec: SupervisorSpec,
+    pub(super) dir: BusDir,
+    pub(super) queue: Arc<Queue>,
+    pub(super) journal: Journal,
+    pub(super) survey: Survey,
+    pub(super) requests: mpsc::Receiver<Request>,
+    /// Closed when the handle is gone.
+    pub(super) owner: watch::Receiver<()>,
+}
+
+/// Owner of all units.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    spec: SupervisorSpec,
+    journal: Journal,
+    slots: Vec<Slot>,
+    /// The unit and epoch of every instance that runs or is being started.
+    instances: HashMap<String, (usize, Epoch)>,
+    timers: Timers,
+    survey: Survey,
+    rounds: Rounds,
+    connected: Connected,
+    /// What the round under way has heard, for those who asked for a report.
+    heard: Heard,
+    surveys_wanted: Vec<oneshot::Sender<SurveyReport>>,
+    waiters: Vec<Waiter>,
+    ready_waiters: Vec<oneshot::Sender<Result<(), Vec<NotReady>>>>,
+    workshop: Workshop,
+    events: mpsc::Receiver<Told>,
+    requests: mpsc::Receiver<Request>,
+    owner: watch::Receiver<()>,
+    started: Instant,
+    stopping: bool,
+    /// A unit changed its state since those who wait were last looked at.
+    changed: bool,
+}
+
+impl Dispatcher {
+    pub(super) fn new(setting: Setting, now: Instant) -> Self {
+        let Setting { spec, dir, queue, journal, survey, requests, owner } = setting;
+        let (tell, events) = mpsc::channel(EVENTS);
+        let workshop = Workshop { dir, queue, events: tell, starts: Arc::new(Semaphore::new(STARTS)) };
+        let misses = spec.survey.misses;
+        let slots = spec.plugins.iter().flat_map(|plugin| {
+            (0..plugin.replicas)
+                .map(move |replica| Slot::new(Unit::new(plugin.clone(), replica, misses, fastrand::u64(..), now)))
+        });
+        Self {
+            slots: slots.collect(),
+            instances: HashMap::new(),
+            timers: Timers::default(),
+            rounds: Rounds::new(spec.survey.clone(), now),
+            survey,
+            connected: Connected::default(),
+            heard: Heard::default(),
+            surveys_wanted: Vec::new(),
+            waiters: Vec::new(),
+            ready_waiters: Vec::new(),
+            workshop,
+            events,
+            requests,
+            owner,
+            started: now,
+            stopping: false,
+            changed: false,
+            spec,
+            journal,
+        }
+    }
+
+    /// Starts what is enabled and works until everything has been stopped.
+    ///
+    /// # Cancel safety
+    /// Dropping it kills every plugin.
+    pub(super) async fn run(mut self) {
+        self.start_enabled();
+        while !self.is_over() {
+            let next = self.next_deadline();
+            tokio::select! {
+                Some((unit, event)) = self.events.recv() => self.on_event(unit, event),
+                Some(event) = self.survey.events.recv() => self.on_survey(event),
+                Some(event) = self.survey.peers.recv() => self.on_peer(event),
+                Some(request) = self.requests.recv() => self.serve(request),
+                // Says nothing but that it is gone, and with it whoever wanted the plugins to run.
+                _ = self.owner.changed(), if !self.stopping => self.stop_all(),
+                () = tokio::time::sleep_until(next.into()) => {}
+            }
+            self.on_time(next);
+            self.serve_waiters();
+        }
+        self.survey.end().await;
+    }
+
+    fn start_enabled(&mut self) {
+        for unit in 0..self.slots.len() {
+            if self.slots[unit].unit.spec().enabled {
+                self.tell(unit, UnitEvent::Asked(UnitCommand::Start));
+            }
+        }
+    }
+
+    /// Whether all has been stopped that could be.
+    fn is_over(&self) -> bool {
+        self.stopping && self.slots.iter().all(|slot| slot.unit.is_settled())
+    }
+
+    fn on_event(&mut self, unit: usize, event: UnitEvent) {
+        let spawned = matches!(event, UnitEvent::Spawned { .. });
+        self.tell(unit, event);
+        if spawned {
+            // It may have connected before its start was known here.
+            self.greet(unit);
+        }
+    }
+
+    fn on_peer(&mut self, event: PeerEvent) {
+        self.connected.take(event);
+        let PeerEvent::Joined(peer) = event else { return };
+        let mut starting = self.slots.iter().filter(|slot| slot.unit.state() == UnitState::Starting);
+        let is_expected = |process: &RunProcess| self.connected.may_be(peer, process.id.pid);
+        if starting.any(|slot| slot.unit.process().is_some_and(is_expected)) {
+            self.rounds.somebody_arrived(Instant::now());
+        }
+    }
+
+    fn stop_all(&mut self) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        self.journal.own("stopping");
+        for unit in (0..self.slots.len()).rev() {
+            self.tell(unit, UnitEvent::Asked(UnitCommand::Stop));
+        }
+        self.changed = true;
+    }
+
+    /// Does what its time has come for; cheap when there is nothing, so it is looked at after every event.
+    fn on_time(&mut self, planned: Instant) {
+        let now = Instant::now();
+        let late = now.saturating_duration_since(planned);
+        if late >= STANDSTILL {
+            self.on_standstill(late);
+        }
+        while let Some(unit) = self.timers.take_due(now) {
+            self.tell(unit, UnitEvent::DeadlinePassed);
+        }
+        self.ask_if_due(now);
+    }
+
+    fn on_standstill(&mut self, time: Duration) {
+        self.journal.own(&format!("stood still for {}: stopped, suspended or starved", duration_in_words(time)));
+        for unit in 0..self.slots.len() {
+            self.tell(unit, UnitEvent::StoodStill { time });
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let now = Instant::now();
+        // With nothing to wait for but events, any time far off will do.
+        let idle = now + self.spec.survey.interval.max(Duration::from_secs(1));
+        [self.timers.next(), self.rounds.deadline(now)].into_iter().flatten().min().unwrap_or(idle)
+    }
+}

@@ -1,0 +1,28 @@
+//! What the outside asks of the dispatcher.
+
+use tokio::sync::oneshot;
+
+use super::waiting::{WaitFound, WaitQuery, WaitRefusal};
+use crate::supervisor::report::{StatusReport, SurveyReport};
+
+/// A question or an order, and where its answer goes; whoever asked may have gone away meanwhile.
+#[derive(Debug)]
+pub(in crate::supervisor) enum Request {
+    Status(oneshot::Sender<StatusReport>),
+    /// A round of everybody's answers, asked for this caller.
+    Survey(oneshot::Sender<SurveyReport>),
+    Wait(WaitQuery, oneshot::Sender<Result<WaitFound, WaitRefusal>>),
+    /// Answers when every plugin that is to run is ready, or with those that will never be.
+    WaitReady(oneshot::Sender<Result<(), Vec<NotReady>>>),
+    /// The plugins that are to run and are not ready at this moment.
+    NotReady(oneshot::Sender<Vec<NotReady>>),
+    /// Stop every plugin, then end.
+    Stop,
+}
+
+/// A plugin that is not ready, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::supervisor) struct NotReady {
+    pub(in crate::supervisor) name: String,
+    pub(in crate::supervisor) reason: String,
+}

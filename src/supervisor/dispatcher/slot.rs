@@ -1,0 +1,61 @@
+//! A unit in the dispatcher's hands, with what the pure unit must not know.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::attend::ProcessCommand;
+use crate::supervisor::journal::Subject;
+use crate::supervisor::output::Source;
+use crate::supervisor::report::PluginStatus;
+use crate::supervisor::unit::{Epoch, Unit};
+
+/// A unit, its process's task, and its output.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) unit: Unit,
+    /// When it last changed its state, by the wall clock.
+    pub(super) since: String,
+    /// The process that it has, is starting, or had last.
+    pub(super) attended: Option<Attended>,
+    pub(super) dropped_lines: Arc<AtomicU64>,
+}
+
+/// The dispatcher's side of one process.
+#[derive(Debug)]
+pub(super) struct Attended {
+    pub(super) epoch: Epoch,
+    pub(super) instance: String,
+    pub(super) commands: mpsc::Sender<ProcessCommand>,
+    pub(super) source: Arc<Source>,
+}
+
+impl Slot {
+    pub(super) fn new(unit: Unit) -> Self {
+        Self { unit, since: String::new(), attended: None, dropped_lines: Arc::default() }
+    }
+
+    /// The process of that epoch, if it is the newest.
+    pub(super) fn attended(&self, epoch: Epoch) -> Option<&Attended> {
+        self.attended.as_ref().filter(|attended| attended.epoch == epoch)
+    }
+
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject {
+            plugin: &self.unit.spec().name,
+            replica: self.unit.replica(),
+            instance: self.attended.as_ref().map(|attended| attended.instance.as_str()),
+            pid: self.unit.process().map(|process| process.id.pid),
+        }
+    }
+
+    pub(super) fn status(&self, now: Instant) -> PluginStatus {
+        let mut status = self.unit.status(now);
+        status.since.clone_from(&self.since);
+        status.last_line = self.attended.as_ref().and_then(|attended| attended.source.last_error());
+        status.dropped_lines = self.dropped_lines.load(Ordering::Relaxed);
+        status
+    }
+}

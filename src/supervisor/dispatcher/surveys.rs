@@ -1,0 +1,182 @@
+//! Survey rounds: who owes an answer, and whose answer it is.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::Dispatcher;
+use crate::bus::Peer;
+use crate::supervisor::policy::health::RoundOutcome;
+use crate::supervisor::process::leads_group_of;
+use crate::supervisor::report::{MissingPlugin, SurveyReport, SurveyedPlugin};
+use crate::supervisor::survey::{Census, RoundKind, RoundOver, SurveyCommand, SurveyEvent};
+use crate::supervisor::unit::{Epoch, UnitAnswer, UnitEvent, UnitState};
+use crate::wire::{Answer, Info};
+
+/// What a round has heard so far.
+#[derive(Debug, Default)]
+pub(super) struct Heard(HashMap<String, SurveyedPlugin>);
+
+impl Dispatcher {
+    pub(super) fn ask_if_due(&mut self, now: Instant) {
+        // Taken apart, because the census reads what the plan does not touch.
+        let (slots, connected) = (&self.slots, &self.connected);
+        let census = || {
+            let mut census = Census { connected: connected.len(), ..Census::default() };
+            for slot in slots {
+                let Some(process) = slot.unit.process() else { continue };
+                match slot.unit.state() {
+                    UnitState::Ready | UnitState::Draining => census.established.insert(process.instance.clone()),
+                    UnitState::Starting if connected.includes(process.id.pid) => {
+                        census.arriving.insert(process.instance.clone())
+                    }
+                    _ => false,
+                };
+            }
+            census
+        };
+        if let Some(command) = self.rounds.due(now, census) {
+            self.command_survey(command);
+        }
+    }
+
+    pub(super) fn command_survey(&mut self, command: SurveyCommand) {
+        if let SurveyCommand::Ask { .. } = command {
+            self.heard.0.clear();
+        }
+        // Room for more than one round's commands, and there is one round at a time.
+        let _ = self.survey.commands.try_send(command);
+    }
+
+    /// A unit's process is known from now on; if it is connected already, it is asked.
+    pub(super) fn greet(&mut self, unit: usize) {
+        let process = self.slots[unit].unit.process();
+        if process.is_some_and(|process| self.connected.includes(process.id.pid)) {
+            self.rounds.somebody_arrived(Instant::now());
+        }
+    }
+
+    pub(super) fn on_survey(&mut self, event: SurveyEvent) {
+        match event {
+            SurveyEvent::Answered { round, peer, answer, rtt } if round == self.rounds.number() => {
+                self.on_answer(peer, *answer, rtt);
+            }
+            SurveyEvent::Answered { .. } => {}
+            SurveyEvent::Over { round, asked, ended } => {
+                if let Some(over) = self.rounds.over(round, asked, ended) {
+                    self.on_round_over(&over);
+                }
+            }
+        }
+    }
+
+    fn on_answer(&mut self, peer: Peer, mut answer: Answer, rtt: Duration) {
+        // Plugins that people started by hand answer too, and are nobody's unit.
+        let Some((unit, epoch)) = self.instances.get(&answer.instance).copied() else { return };
+        if !self.is_own_word(unit, peer, &answer) {
+            return;
+        }
+        // Whoever leaves out what it was asked for does not have it.
+        let info = answer.info.take().or_else(|| self.rounds.wants_info().then(Info::default));
+        if let Some(command) = self.rounds.answered(answer.round, &answer.instance) {
+            self.command_survey(command);
+        }
+        let told = UnitAnswer { phase: answer.state, load: answer.load, info, rtt };
+        self.heard.add(answer, rtt);
+        self.tell(unit, UnitEvent::Answered { epoch, answer: told });
+    }
+
+    /// Whether an answer in the name of a unit's instance came from that unit's process.
+    fn is_own_word(&mut self, unit: usize, peer: Peer, answer: &Answer) -> bool {
+        let slot = &self.slots[unit];
+        let Some(process) = slot.unit.process() else {
+            // Its start is not known here yet; the next question comes right after that.
+            return false;
+        };
+        let same_name = answer.name == slot.unit.spec().name;
+        let same_process = peer.pid.is_none_or(|pid| leads_group_of(process.id.pid, pid));
+        if same_name && same_process {
+            return true;
+        }
+        if self.connected.accuse(peer) {
+            let pid = peer.pid.map_or_else(|| "unknown".into(), |pid| pid.to_string());
+            let reason = format!("process {pid} answered as {:?} in its name; not believed", answer.name);
+            self.journal.noted(self.slots[unit].subject(), &reason);
+        }
+        false
+    }
+
+    fn on_round_over(&mut self, over: &RoundOver) {
+        if over.kind == RoundKind::Regular {
+            if over.void {
+                self.journal.own("was late itself; this survey round counts against nobody");
+            }
+            for (instance, unit, epoch) in self.asked_units(over) {
+                let outcome = match over.missing.contains(&instance) {
+                    false => RoundOutcome::Answered,
+                    true if over.void => RoundOutcome::Void,
+                    true => RoundOutcome::Missed,
+                };
+                self.tell(unit, UnitEvent::RoundEnded { epoch, outcome });
+            }
+        }
+        if over.kind != RoundKind::Extra {
+            self.report_survey(over);
+        }
+    }
+
+    fn asked_units(&self, over: &RoundOver) -> Vec<(String, usize, Epoch)> {
+        let known =
+            |instance: &String| self.instances.get(instance).map(|(unit, epoch)| (instance.clone(), *unit, *epoch));
+        over.asked.iter().filter_map(known).collect()
+    }
+
+    fn report_survey(&mut self, over: &RoundOver) {
+        if self.surveys_wanted.is_empty() {
+            return;
+        }
+        let mut missing: Vec<_> = over
+            .missing
+            .iter()
+            .filter_map(|instance| {
+                let (unit, _) = self.instances.get(instance)?;
+                let name = self.slots[*unit].unit.spec().name.clone();
+                Some(MissingPlugin { name, instance: instance.clone() })
+            })
+            .collect();
+        missing.sort_by(|a, b| (&a.name, &a.instance).cmp(&(&b.name, &b.instance)));
+        let report = SurveyReport {
+            round: self.rounds.number(),
+            took_us: micros(over.took),
+            answers: self.heard.take(),
+            missing,
+        };
+        for wanted in self.surveys_wanted.drain(..) {
+            // Whoever asked may have gone.
+            let _ = wanted.send(report.clone());
+        }
+    }
+}
+
+impl Heard {
+    fn add(&mut self, answer: Answer, rtt: Duration) {
+        // A plugin may answer twice; memory must not depend on how often.
+        self.0.entry(answer.instance.clone()).or_insert(SurveyedPlugin {
+            name: answer.name,
+            instance: answer.instance,
+            pid: answer.pid,
+            state: answer.state,
+            rtt_us: micros(rtt),
+            load: answer.load,
+        });
+    }
+
+    fn take(&mut self) -> Vec<SurveyedPlugin> {
+        let mut heard: Vec<_> = std::mem::take(&mut self.0).into_values().collect();
+        heard.sort_by_key(|heard| heard.rtt_us);
+        heard
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    time.as_micros().try_into().unwrap_or(u64::MAX)
+}

@@ -1,0 +1,168 @@
+//! With real processes: nothing else shows what the system really does.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+
+fn launch(program: &str, arguments: &[&str]) -> Launch {
+    Launch {
+        program: program.into(),
+        arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+        cwd: PathBuf::new(),
+        env: BTreeMap::new(),
+    }
+}
+
+fn shell(script: &str) -> Spawned {
+    spawn(&launch("sh", &["-c", script])).unwrap()
+}
+
+async fn exit_of(mut process: Process) -> ExitState {
+    tokio::time::timeout(Duration::from_secs(10), process.exited()).await.unwrap();
+    process.reap()
+}
+
+#[tokio::test]
+async fn exits_are_seen_as_they_are() {
+    assert_eq!(exit_of(shell("exit 0").process).await, ExitState::Code(0));
+    assert_eq!(exit_of(shell("exit 42").process).await, ExitState::Code(42));
+    assert_eq!(exit_of(shell("kill -SEGV $$").process).await, ExitState::Signal(11));
+}
+
+#[tokio::test]
+async fn a_stopped_process_ends_when_it_is_asked_to() {
+    let spawned = shell("kill -STOP $$; exit 1");
+    let pid = Pid::from_raw(spawned.process.id().pid.try_into().unwrap()).unwrap();
+    let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+    waitid(WaitId::Pid(pid), stopped).unwrap();
+    spawned.process.terminate_group();
+    assert_eq!(exit_of(spawned.process).await, ExitState::Signal(15));
+}
+
+#[tokio::test]
+async fn reaping_ends_what_the_process_left_in_its_group() {
+    let Spawned { process, stdout, .. } = shell("sleep 1000 & exit 0");
+    assert_eq!(exit_of(process).await, ExitState::Code(0));
+    // The pipe ends only once its last holder is gone.
+    assert_eq!(fs::File::from(stdout).read(&mut [0]).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_dropped_process_is_killed() {
+    let Spawned { process, stdout, .. } = shell("sleep 1000");
+    let id = process.id();
+    assert!(id.is_alive());
+    drop(process);
+    assert_eq!(fs::File::from(stdout).read(&mut [0]).unwrap(), 0);
+    let end = std::time::Instant::now() + Duration::from_secs(10);
+    while id.is_alive() {
+        assert!(std::time::Instant::now() < end, "its files are closed, but it lives");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_waiting_thread_of_other_systems_sees_exits_too() {
+    let mut child = launch("sh", &["-c", "exit 7"]).command().spawn().unwrap();
+    let mut watch = other::ExitWatch::new(Pid::from_child(&child)).unwrap();
+    tokio::time::timeout(Duration::from_secs(10), watch.exited()).await.unwrap();
+    watch.exited().await;
+    assert_eq!(child.wait().unwrap().code(), Some(7), "the exit is still there to be collected");
+}
+
+#[tokio::test]
+async fn other_systems_see_the_end_of_somebody_elses_child_too() {
+    let mut child = launch("cat", &[]).command().stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let id = ProcessId::of(child.id()).unwrap();
+    let mut watch = other::ExitWatch::foreign(id).unwrap();
+    let tick = Duration::from_millis(1);
+    assert!(tokio::time::timeout(tick, watch.exited()).await.is_err(), "it runs");
+    drop(child.stdin.take());
+    tokio::time::timeout(Duration::from_secs(10), watch.exited()).await.unwrap();
+    assert!(other::ExitWatch::foreign(id).is_none());
+    child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_plugin_gets_what_the_contract_says_and_nothing_of_another_plugin() {
+    let mut launch = launch("env", &[]);
+    launch.env.insert("PLUGBUS_NAME".into(), "text".into());
+    let Spawned { process, stdout, .. } = spawn(&launch).unwrap();
+    let mut text = String::new();
+    fs::File::from(stdout).read_to_string(&mut text).unwrap();
+    assert_eq!(exit_of(process).await, ExitState::Code(0));
+    let ours: Vec<_> = text.lines().filter(|line| line.starts_with("PLUGBUS_")).collect();
+    assert_eq!(ours, ["PLUGBUS_NAME=text"]);
+    assert!(text.lines().any(|line| line.starts_with("PATH=")));
+}
+
+fn file(directory: &Path, name: &str, mode: u32, text: &[u8]) -> String {
+    let path = directory.join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_says_why() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path();
+    let foreign = [&b"\x7fELF\x02\x01\x01"[..], &[0; 9], &[2, 0, 0xff, 0x7f], &[0; 100]].concat();
+    let gone = dir.join("gone").to_str().unwrap().to_owned();
+    for (program, words) in [
+        (gone.as_str(), "program not found: "),
+        ("plugbus-no-such-program", "program not found on PATH: plugbus-no-such-program"),
+        (dir.to_str().unwrap(), "it is a directory"),
+        (&file(dir, "plain", 0o644, b"#!/bin/sh\n"), "chmod +x"),
+        (&file(dir, "script", 0o755, b"#!/no/such/python3 -u\n"), "\"#!/no/such/python3 -u\""),
+        (&file(dir, "foreign", 0o755, &foreign), "for another architecture"),
+        ("", "no command"),
+    ] {
+        let error = spawn(&launch(program, &[])).unwrap_err().to_string();
+        assert!(error.contains(words), "{program:?}: {error}");
+    }
+    let lost = Launch { cwd: dir.join("gone"), ..launch("true", &[]) };
+    assert!(spawn(&lost).unwrap_err().to_string().contains("it does not exist"));
+}
+
+#[test]
+fn limits_of_the_system_are_named() {
+    let launch = launch("x", &[]);
+    for (number, words) in
+        [(rustix::io::Errno::AGAIN, "too many processes"), (rustix::io::Errno::MFILE, "too many open files")]
+    {
+        let error = std::io::Error::from_raw_os_error(number.raw_os_error());
+        assert!(SpawnError::diagnose(&error, &launch).to_string().contains(words));
+    }
+}
+
+#[tokio::test]
+async fn a_process_of_a_dead_supervisor_is_ended_with_all_that_it_started() {
+    for script in ["sleep 1000 & sleep 1000", "trap '' TERM; sleep 1000 & while :; do sleep 1000; done"] {
+        let Spawned { process, stdout, .. } = shell(script);
+        let leader = process.id();
+        let ended = tokio::spawn(end_foreign(leader, Duration::from_millis(200)));
+        // Here it is our child all the same, so somebody has to reap it.
+        let exit = exit_of(process).await;
+        assert!(matches!(exit, ExitState::Signal(15 | 9)), "{exit}");
+        assert!(ended.await.unwrap());
+        assert_eq!(fs::File::from(stdout).read(&mut [0]).unwrap(), 0);
+    }
+}
+
+#[test]
+fn invariant_8_only_a_verified_process_is_signalled() {
+    let own = ProcessId::own();
+    let somebody_else = ProcessId { start_time: own.start_time + 1, ..own };
+    assert!(!group::signal_foreign_group(somebody_else, Signal::KILL));
+    assert!(!group::signal_foreign_group(ProcessId { start_time: 0, ..own }, Signal::KILL));
+    assert!(!group::signal_foreign_group(ProcessId { pid: 0, start_time: 1 }, Signal::KILL));
+    assert!(leads_group_of(own.pid, own.pid));
+    assert!(!leads_group_of(own.pid, 1));
+    assert_eq!(system::group_of(own.pid), other::group_of(own.pid));
+}

@@ -1,0 +1,74 @@
+//! Ends the plugins of a supervisor that is dead, and removes what it left in the bus directory.
+
+use std::fs;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::records::{InstanceRecord, read_all};
+use crate::bus::BusDir;
+use crate::supervisor::PluginSpec;
+use crate::supervisor::journal::{Journal, Subject};
+use crate::supervisor::process::end_foreign;
+
+/// The grace of a leftover plugin that the configuration no longer names.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Ends every leftover plugin, all at once, then removes their files and those of plugins that are gone.
+///
+/// The caller holds the bus's lock: whatever supervisor these files speak of is dead.
+pub(in crate::supervisor) async fn clear_leftovers(dir: &BusDir, plugins: &[PluginSpec], journal: &Journal) {
+    let (records, unreadable) = read_all(dir);
+    for path in unreadable {
+        journal.own(&format!("removed {}: it is no record of an instance", path.display()));
+    }
+    let mut ends = JoinSet::new();
+    for record in records {
+        let spec = plugins.iter().find(|spec| spec.name == record.name);
+        let grace = spec.map_or(GRACE, |spec| spec.stop_grace);
+        let (dir, journal) = (dir.clone(), journal.clone());
+        ends.spawn(async move { end(&dir, &record, grace, &journal).await });
+    }
+    ends.join_all().await;
+    remove_stale_files(dir, journal);
+}
+
+async fn end(dir: &BusDir, record: &InstanceRecord, grace: Duration, journal: &Journal) {
+    let subject =
+        Subject { plugin: &record.name, replica: 0, instance: Some(&record.instance), pid: Some(record.process.pid) };
+    if record.process.is_alive() {
+        journal.noted(subject, "left behind by a supervisor that died; ending it");
+        if !end_foreign(record.process, grace).await {
+            // Without its record nobody would ever look for it again.
+            journal.noted(subject, "left behind, and SIGKILL does not end it");
+            return;
+        }
+    }
+    dir.sweep(&record.name, &record.instance);
+    record.remove(dir);
+}
+
+/// Removes cards of dead processes and sockets at which nobody listens.
+fn remove_stale_files(dir: &BusDir, journal: &Journal) {
+    for card in dir.cards().unwrap_or_default() {
+        if !card.process.is_alive() {
+            journal.own(&format!("removed the card of {}.{}: its process is gone", card.name, card.instance));
+            dir.sweep(&card.name, &card.instance);
+        }
+    }
+    for entry in fs::read_dir(dir.path()).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "ipc") && is_deaf(&path) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Whether nobody listens at a socket. One that was bound and does not listen yet looks the same, but whoever
+/// starts a plugin by hand at the very moment the supervisor starts can start it again.
+fn is_deaf(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}

@@ -1,0 +1,102 @@
+//! What the supervisor has started, on disk, for a supervisor that comes after it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::bus::{BusDir, ProcessId};
+use crate::wire::check_plugin_name;
+
+/// A record larger than this is none of ours.
+const MAX_RECORD: u64 = 64 * 1024;
+
+/// One process that the supervisor started: `state/NAME.INSTANCE.json`, from its start until it is reaped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::supervisor) struct InstanceRecord {
+    pub(in crate::supervisor) name: String,
+    pub(in crate::supervisor) instance: String,
+    #[serde(flatten)]
+    pub(in crate::supervisor) process: ProcessId,
+}
+
+impl InstanceRecord {
+    /// Writes it, whole or not at all.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(in crate::supervisor) fn write(&self, dir: &BusDir) -> io::Result<()> {
+        let path = self.path(dir);
+        let draft = path.with_extension("new");
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let written = file.write_all(&serde_json::to_vec(self)?).and_then(|()| fs::rename(&draft, path));
+        written.inspect_err(|_| drop(fs::remove_file(&draft)))
+    }
+
+    /// Removes it; one that is not there is as good as removed.
+    pub(in crate::supervisor) fn remove(&self, dir: &BusDir) {
+        let _ = fs::remove_file(self.path(dir));
+    }
+
+    fn path(&self, dir: &BusDir) -> PathBuf {
+        dir.state_dir().join(format!("{}.{}.json", self.name, self.instance))
+    }
+
+    fn read(path: &Path) -> Option<Self> {
+        let mut text = Vec::new();
+        File::open(path).ok()?.take(MAX_RECORD).read_to_end(&mut text).ok()?;
+        let record: Self = serde_json::from_slice(&text).ok()?;
+        let is_instance = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        // Both become parts of paths that are removed.
+        (check_plugin_name(&record.name).is_ok() && is_instance(&record.instance)).then_some(record)
+    }
+}
+
+/// Every record there is; what cannot be read is removed and named.
+pub(super) fn read_all(dir: &BusDir) -> (Vec<InstanceRecord>, Vec<PathBuf>) {
+    let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(dir.state_dir()).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match InstanceRecord::read(&path) {
+            Some(record) if record.path(dir) == path => records.push(record),
+            _ => {
+                let _ = fs::remove_file(&path);
+                unreadable.push(path);
+            }
+        }
+    }
+    (records, unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_and_go_and_garbage_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = BusDir::at(root.path().join("bus"));
+        dir.create().unwrap();
+        let process = ProcessId { pid: 7, start_time: 8 };
+        let record = InstanceRecord { name: "text".into(), instance: "k3".into(), process };
+        record.write(&dir).unwrap();
+        let bad = [
+            ("half.x.json", &b"{\"name\":"[..]),
+            ("empty.x.json", b""),
+            ("text.other.json", &serde_json::to_vec(&record).unwrap()),
+            ("up.x.json", br#"{"name":"../up","instance":"x","pid":1,"start_time":1}"#),
+            ("up.y.json", br#"{"name":"up","instance":"../y","pid":1,"start_time":1}"#),
+        ];
+        for (name, text) in bad {
+            fs::write(dir.state_dir().join(name), text).unwrap();
+        }
+        let (records, unreadable) = read_all(&dir);
+        assert_eq!((records.as_slice(), unreadable.len()), ([record.clone()].as_slice(), bad.len()));
+        record.remove(&dir);
+        record.remove(&dir);
+        assert_eq!(fs::read_dir(dir.state_dir()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,404 @@
+//! When the next question is asked, and what its round means.
+//!
+//! Regular rounds come every interval and alone count as missed. Between them, extra rounds find out quickly who
+//! that is starting has become ready; a requested one serves the `survey` method. One round runs at a time. An
+//! extra round makes way for a regular one, a requested one is waited for.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::SurveyCommand;
+use crate::supervisor::SurveySpec;
+use crate::supervisor::policy::health::RoundTimes;
+use crate::wire::Want;
+
+/// The wait before a plugin that has connected, and is not ready yet, is asked again; it doubles.
+const FIRST_EXTRA_WAIT: Duration = Duration::from_millis(25);
+
+/// How long an extra round waits for the slow before it makes way for a newcomer.
+const EXTRA_PATIENCE: Duration = Duration::from_millis(50);
+
+/// Time from one extra round to the next when plugins connect one after the other, at the least.
+const MIN_EXTRA_GAP: Duration = Duration::from_millis(5);
+
+/// What each connected plugin adds to that gap: everybody answers an extra round, not only the one it is for.
+const EXTRA_GAP_EACH: Duration = Duration::from_micros(100);
+
+/// What a round is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::supervisor) enum RoundKind {
+    /// Whoever owes an answer and does not give it has missed a round.
+    Regular,
+    /// Finds out who has become ready.
+    Extra,
+    /// Somebody wants to see everybody's answers.
+    Requested,
+}
+
+/// Who there is to be asked, at one moment.
+#[derive(Debug, Clone, Default)]
+pub(in crate::supervisor) struct Census {
+    /// Instances that have been ready and owe an answer.
+    pub(in crate::supervisor) established: HashSet<String>,
+    /// Instances that are connected and not ready yet.
+    pub(in crate::supervisor) arriving: HashSet<String>,
+    /// Everybody who is connected, supervised or not.
+    pub(in crate::supervisor) connected: usize,
+}
+
+/// How a round ended.
+#[derive(Debug)]
+pub(in crate::supervisor) struct RoundOver {
+    pub(in crate::supervisor) kind: RoundKind,
+    pub(in crate::supervisor) took: Duration,
+    /// The supervisor itself was late: what it did not hear says nothing.
+    pub(in crate::supervisor) void: bool,
+    /// Instances that owed an answer when the question went out.
+    pub(in crate::supervisor) asked: HashSet<String>,
+    /// Those of them that did not give it.
+    pub(in crate::supervisor) missing: HashSet<String>,
+}
+
+/// The plan of the rounds.
+#[derive(Debug)]
+pub(in crate::supervisor) struct Rounds {
+    spec: SurveySpec,
+    number: u64,
+    current: Option<Round>,
+    next_regular: Instant,
+    next_extra: Option<Instant>,
+    extra_wait: Duration,
+    earliest_extra: Instant,
+    requested: bool,
+    void: u64,
+}
+
+#[derive(Debug)]
+struct Round {
+    kind: RoundKind,
+    planned: Instant,
+    window: Duration,
+    want: Want,
+    asked: HashSet<String>,
+    missing: HashSet<String>,
+    /// Its end was ordered and is not yet reported.
+    ending: bool,
+}
+
+impl Rounds {
+    pub(in crate::supervisor) fn new(spec: SurveySpec, now: Instant) -> Self {
+        Self {
+            next_regular: now + spec.interval,
+            spec,
+            number: 0,
+            current: None,
+            next_extra: None,
+            extra_wait: FIRST_EXTRA_WAIT,
+            earliest_extra: now,
+            requested: false,
+            void: 0,
+        }
+    }
+
+    /// The number of the newest round.
+    pub(in crate::supervisor) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Rounds in which the supervisor was late.
+    pub(in crate::supervisor) fn void(&self) -> u64 {
+        self.void
+    }
+
+    /// Whether a round's question asked for everything, so that what an answer lacks its plugin does not have.
+    pub(in crate::supervisor) fn wants_info(&self) -> bool {
+        self.current.as_ref().is_some_and(|round| round.want == Want::Info)
+    }
+
+    /// Somebody who is starting has connected: ask at once, and from now on often.
+    pub(in crate::supervisor) fn somebody_arrived(&mut self, now: Instant) {
+        self.extra_wait = FIRST_EXTRA_WAIT;
+        self.next_extra = Some(now.max(self.earliest_extra));
+    }
+
+    /// Somebody wants to see a round of everybody's answers.
+    pub(in crate::supervisor) fn request(&mut self) {
+        self.requested = true;
+    }
+
+    /// When [`due`](Self::due) has something to say again; `None` while a round has to end first.
+    pub(in crate::supervisor) fn deadline(&self, now: Instant) -> Option<Instant> {
+        match &self.current {
+            // Makes way for the regular round, and for a newcomer, who must not wait for the slowest.
+            Some(round) if round.kind == RoundKind::Extra && !round.ending => {
+                let newcomer = self.next_extra.map(|extra| extra.max(round.planned + EXTRA_PATIENCE));
+                Some(newcomer.map_or(self.next_regular, |newcomer| newcomer.min(self.next_regular)))
+            }
+            Some(_) => None,
+            None if self.requested => Some(now),
+            None => Some(self.next_extra.map_or(self.next_regular, |extra| extra.min(self.next_regular))),
+        }
+    }
+
+    /// What the surveyor is to be told now, if anything.
+    pub(in crate::supervisor) fn due(
+        &mut self,
+        now: Instant,
+        census: impl FnOnce() -> Census,
+    ) -> Option<SurveyCommand> {
+        if self.deadline(now).is_none_or(|deadline| now < deadline) {
+            return None;
+        }
+        if self.current.is_some() {
+            return self.end();
+        }
+        let census = census();
+        let regular = now >= self.next_regular;
+        let extra = self.next_extra.is_some_and(|at| now >= at);
+        if regular {
+            return self.plan_regular(now, census);
+        }
+        if extra {
+            self.next_extra = None;
+        }
+        if self.requested {
+            Some(self.ask(RoundKind::Requested, now, self.spec.deadline, census))
+        } else if extra && !census.arriving.is_empty() {
+            self.earliest_extra = now + MIN_EXTRA_GAP + EXTRA_GAP_EACH * u32::try_from(census.connected).unwrap_or(0);
+            // Longer is of no use: whoever takes longer is asked again.
+            let window = self.spec.deadline.min(self.extra_wait * 4);
+            Some(self.ask(RoundKind::Extra, now, window, census))
+        } else {
+            None
+        }
+    }
+
+    fn plan_regular(&mut self, now: Instant, census: Census) -> Option<SurveyCommand> {
+        let planned = self.next_regular;
+        // Counted on from the plan, so that rounds do not drift; what was slept through is not made up for.
+        let next = planned + self.spec.interval;
+        self.next_regular = if next > now { next } else { now + self.spec.interval };
+        if !census.arriving.is_empty() {
+            // This round may end before they answer, and the question that they were asked may have been lost.
+            self.next_extra.get_or_insert(now);
+        }
+        if census.established.is_empty() && !self.requested {
+            return None;
+        }
+        Some(self.ask(RoundKind::Regular, planned, self.spec.deadline, census))
+    }
+
+    fn ask(&mut self, kind: RoundKind, planned: Instant, window: Duration, census: Census) -> SurveyCommand {
+        let want = if census.arriving.is_empty() { Want::Ping } else { Want::Info };
+        let asked = match kind {
+            RoundKind::Regular => census.established,
+            RoundKind::Extra => census.arriving,
+            RoundKind::Requested => &census.established | &census.arriving,
+        };
+        self.number += 1;
+        self.current = Some(Round { kind, planned, window, want, missing: asked.clone(), asked, ending: false });
+        SurveyCommand::Ask { round: self.number, want, window }
+    }
+
+    /// Takes in an answer that was proved to be the instance's own; the end of the round, if it was the last.
+    pub(in crate::supervisor) fn answered(&mut self, round: u64, instance: &str) -> Option<SurveyCommand> {
+        let current = self.current.as_mut().filter(|_| round == self.number)?;
+        current.missing.remove(instance);
+        self.end_if_complete()
+    }
+
+    /// Nobody will answer for this instance any more, so nobody waits for it.
+    pub(in crate::supervisor) fn gone(&mut self, instance: &str) -> Option<SurveyCommand> {
+        let current = self.current.as_mut()?;
+        current.asked.remove(instance);
+        current.missing.remove(instance);
+        self.end_if_complete()
+    }
+
+    fn end_if_complete(&mut self) -> Option<SurveyCommand> {
+        self.current.as_ref().is_some_and(|round| round.missing.is_empty()).then(|| self.end()).flatten()
+    }
+
+    fn end(&mut self) -> Option<SurveyCommand> {
+        let current = self.current.as_mut().filter(|round| !round.ending)?;
+        current.ending = true;
+        Some(SurveyCommand::End { round: self.number })
+    }
+
+    /// Takes in the end of a round.
+    pub(in crate::supervisor) fn over(&mut self, round: u64, asked: Instant, ended: Instant) -> Option<RoundOver> {
+        let current = self.current.take_if(|_| round == self.number)?;
+        let times = RoundTimes { planned: current.planned, asked, ended, window: current.window };
+        let void = times.are_void();
+        match current.kind {
+            RoundKind::Regular => {
+                self.void += u64::from(void);
+                self.requested = false;
+            }
+            RoundKind::Extra => {
+                self.next_extra.get_or_insert(ended + self.extra_wait);
+                self.extra_wait = (self.extra_wait * 2).min(self.spec.interval);
+            }
+            RoundKind::Requested => {
+                self.requested = false;
+                // The regular round that had to wait is not late by its own fault.
+                self.next_regular = self.next_regular.max(ended);
+            }
+        }
+        let took = ended.saturating_duration_since(asked);
+        Some(RoundOver { kind: current.kind, took, void, asked: current.asked, missing: current.missing })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEC: SurveySpec =
+        SurveySpec { interval: Duration::from_secs(1), deadline: Duration::from_millis(500), misses: 3 };
+
+    fn names(names: &[&str]) -> HashSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// The plan, the time since its start, and who is there.
+    struct Stage {
+        rounds: Rounds,
+        start: Instant,
+        census: Census,
+    }
+
+    impl Stage {
+        fn new(established: &[&str], arriving: &[&str]) -> Self {
+            let start = Instant::now();
+            let census = Census {
+                established: names(established),
+                arriving: names(arriving),
+                connected: established.len() + arriving.len(),
+            };
+            Self { rounds: Rounds::new(SPEC, start), start, census }
+        }
+
+        fn at(&self, millis: u64) -> Instant {
+            self.start + Duration::from_millis(millis)
+        }
+
+        fn due(&mut self, millis: u64) -> Option<SurveyCommand> {
+            self.rounds.due(self.at(millis), || self.census.clone())
+        }
+
+        fn over(&mut self, asked: u64, ended: u64) -> RoundOver {
+            self.rounds.over(self.rounds.number(), self.at(asked), self.at(ended)).unwrap()
+        }
+
+        fn next(&self, millis: u64) -> Option<u64> {
+            let deadline = self.rounds.deadline(self.at(millis))?;
+            Some(deadline.duration_since(self.start).as_millis().try_into().unwrap())
+        }
+    }
+
+    fn ask(round: u64, want: Want, window: u64) -> Option<SurveyCommand> {
+        Some(SurveyCommand::Ask { round, want, window: Duration::from_millis(window) })
+    }
+
+    #[test]
+    fn regular_rounds_come_at_the_interval_and_end_when_all_have_answered() {
+        let mut stage = Stage::new(&["a", "b"], &[]);
+        assert_eq!((stage.next(0), stage.due(999)), (Some(1000), None));
+        assert_eq!(stage.due(1003), ask(1, Want::Ping, 500));
+        assert_eq!(stage.rounds.answered(1, "a"), None);
+        assert_eq!(stage.rounds.answered(0, "b"), None, "late answers to another round count for nothing");
+        assert_eq!(stage.rounds.answered(1, "b"), Some(SurveyCommand::End { round: 1 }));
+        assert_eq!(stage.rounds.answered(1, "b"), None, "it ends once");
+        let over = stage.over(1003, 1005);
+        assert!(over.missing.is_empty() && !over.void && over.asked.len() == 2);
+        assert_eq!(stage.next(1005), Some(2000), "they do not drift");
+    }
+
+    #[test]
+    fn who_does_not_answer_is_missing_unless_it_is_gone() {
+        let mut stage = Stage::new(&["a", "b", "c"], &[]);
+        stage.due(1000);
+        stage.rounds.answered(1, "a");
+        stage.rounds.gone("b");
+        let over = stage.over(1000, 1500);
+        assert_eq!((over.missing, over.void), (names(&["c"]), false));
+    }
+
+    #[test]
+    fn a_supervisor_that_was_late_voids_the_round() {
+        let mut stage = Stage::new(&["a"], &[]);
+        assert!(stage.due(31_000).is_some());
+        assert!(stage.over(31_000, 31_500).void);
+        assert_eq!((stage.rounds.void(), stage.next(31_500)), (1, Some(32_000)));
+    }
+
+    #[test]
+    fn a_newcomer_is_asked_at_once_and_then_ever_more_rarely() {
+        let mut stage = Stage::new(&["a"], &["n"]);
+        stage.rounds.somebody_arrived(stage.at(10));
+        assert_eq!(stage.due(10), ask(1, Want::Info, 100));
+        assert!(stage.rounds.wants_info());
+        assert_eq!(stage.rounds.answered(1, "a"), None);
+        assert_eq!(stage.rounds.answered(1, "n"), Some(SurveyCommand::End { round: 1 }));
+        assert_eq!(stage.over(10, 11).kind, RoundKind::Extra);
+        for (at, next) in [(36, 87), (87, 188)] {
+            assert_eq!(stage.next(12), Some(at), "it said that it is starting");
+            assert!(stage.due(at).is_some());
+            stage.over(at, at + 1);
+            assert_eq!(stage.next(at), Some(next));
+        }
+        stage.census.arriving.clear();
+        assert_eq!(stage.due(188), None);
+        assert_eq!(stage.next(188), Some(1000));
+    }
+
+    #[test]
+    fn an_extra_round_makes_way() {
+        let mut stage = Stage::new(&["a"], &["n"]);
+        stage.rounds.somebody_arrived(stage.at(990));
+        stage.due(990);
+        assert_eq!(stage.due(1000), Some(SurveyCommand::End { round: 1 }));
+        assert_eq!(stage.due(1000), None, "its end has to come first");
+        stage.over(990, 1001);
+        assert_eq!(stage.due(1001), ask(2, Want::Info, 500), "the regular one");
+        stage.over(1001, 1003);
+        stage.rounds.somebody_arrived(stage.at(1040));
+        assert!(stage.due(1040).is_some());
+        stage.rounds.somebody_arrived(stage.at(1041));
+        assert_eq!(stage.due(1089), None);
+        assert_eq!(stage.due(1090), Some(SurveyCommand::End { round: 3 }), "for the second newcomer");
+    }
+
+    #[test]
+    fn many_newcomers_do_not_make_a_storm() {
+        let mut stage = Stage::new(&[], &["n"]);
+        stage.census.connected = 1000;
+        stage.rounds.somebody_arrived(stage.at(0));
+        assert!(stage.due(0).is_some());
+        stage.over(0, 2);
+        stage.rounds.somebody_arrived(stage.at(3));
+        assert_eq!(stage.next(3), Some(105));
+    }
+
+    #[test]
+    fn without_anybody_nothing_is_asked() {
+        let mut stage = Stage::new(&[], &[]);
+        assert_eq!(stage.due(1000), None);
+        assert_eq!(stage.next(1000), Some(2000));
+        stage.rounds.somebody_arrived(stage.at(1500));
+        assert_eq!(stage.due(1500), None);
+    }
+
+    #[test]
+    fn a_requested_round_asks_everybody_and_is_waited_for() {
+        let mut stage = Stage::new(&["a"], &["n"]);
+        stage.rounds.request();
+        assert_eq!(stage.due(900), ask(1, Want::Info, 500));
+        assert_eq!(stage.due(1000), None);
+        let over = stage.over(900, 1400);
+        assert_eq!((over.kind, over.missing.len()), (RoundKind::Requested, 2));
+        assert!(stage.due(1400).is_some());
+        assert!(!stage.over(1400, 1401).void, "the regular round was held up, not late");
+    }
+}

@@ -1,0 +1,114 @@
+//! A unit's process while it is wanted: from the order to start it to being ready, and its answers.
+
+use std::time::{Duration, Instant};
+
+use super::event::{Epoch, UnitAction, UnitAnswer};
+use super::reason;
+use super::run::{Run, RunProcess};
+use super::{Unit, UnitState};
+use crate::supervisor::policy::health::{Liveness, RoundOutcome, judge};
+use crate::wire::Phase;
+
+impl Unit {
+    pub(super) fn begin(&mut self, reason: String, now: Instant) {
+        debug_assert!(self.run.is_none(), "two processes for one unit");
+        self.epoch = Epoch(self.epoch.0 + 1);
+        self.run = Some(Run::new(self.epoch, now));
+        self.deadline = None;
+        self.enter(UnitState::Starting, reason, now);
+        self.actions.push(UnitAction::Spawn { epoch: self.epoch });
+    }
+
+    pub(super) fn on_spawned(&mut self, process: RunProcess, now: Instant) {
+        let epoch = self.epoch;
+        let Some(run) = &mut self.run else { return };
+        run.process = Some(process);
+        run.since = now;
+        run.stuck = false;
+        if self.state == UnitState::Stopping {
+            // The stop came first and wins; only now is there something to stop.
+            self.actions.push(UnitAction::Terminate { epoch });
+            self.deadline = now.checked_add(self.spec.stop_grace);
+        } else {
+            self.deadline = now.checked_add(self.spec.start_timeout);
+        }
+    }
+
+    /// Whoever may have been ready all the time gets the time back in which nobody asked.
+    pub(super) fn on_standstill(&mut self, time: Duration) {
+        if self.state == UnitState::Starting {
+            self.deadline = self.deadline.and_then(|deadline| deadline.checked_add(time));
+        }
+    }
+
+    pub(super) fn on_answer(&mut self, answer: UnitAnswer, now: Instant) {
+        let phase = answer.phase;
+        let Some(run) = self.run.as_mut().filter(|run| run.process.is_some()) else { return };
+        let news = run.take_answer(answer, now);
+        if news {
+            self.info.clone_from(&run.info);
+        }
+        match (self.state, phase) {
+            (UnitState::Starting, Phase::Ready) => self.become_ready(now),
+            (UnitState::Ready, Phase::Ready) if news => self.publish(),
+            (UnitState::Ready, Phase::Starting) => {
+                self.withdraw();
+                self.deadline = now.checked_add(self.spec.start_timeout);
+                self.enter(UnitState::Starting, "says that it is starting again".into(), now);
+            }
+            (UnitState::Starting | UnitState::Ready, Phase::Draining) => {
+                self.withdraw();
+                self.deadline = None;
+                self.enter(UnitState::Draining, "says that it takes no more calls".into(), now);
+            }
+            _ => {}
+        }
+    }
+
+    fn become_ready(&mut self, now: Instant) {
+        // A card without the methods would be of no use to a caller; the next question asks for them.
+        let Some(run) = self.run.as_mut().filter(|run| run.info.is_some()) else { return };
+        run.ready_at = Some(now);
+        let took = reason::duration(now.saturating_duration_since(run.since));
+        self.deadline = None;
+        self.publish();
+        self.enter(UnitState::Ready, format!("ready {took} after its start"), now);
+    }
+
+    pub(super) fn on_round(&mut self, outcome: RoundOutcome, now: Instant) {
+        let Some(run) = &mut self.run else { return };
+        if !matches!(self.state, UnitState::Ready | UnitState::Draining) {
+            return;
+        }
+        match judge(run.missed, outcome, self.misses) {
+            Liveness::Alive { missed } => {
+                run.missed = missed;
+                if outcome == RoundOutcome::Missed {
+                    let reason = format!("no answer to {missed} of {} survey rounds", self.misses);
+                    self.actions.push(UnitAction::Note { reason });
+                }
+            }
+            Liveness::Silent { missed } => {
+                run.missed = missed;
+                let rounds = if missed == 1 { "round" } else { "rounds" };
+                self.kill_silent(format!("silent: missed {missed} survey {rounds}"), now);
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        if let Some(run) = &mut self.run
+            && let Some(info) = run.info.clone()
+        {
+            run.published = true;
+            self.actions.push(UnitAction::PublishCard { epoch: run.epoch, info });
+        }
+    }
+
+    pub(super) fn withdraw(&mut self) {
+        if let Some(run) = self.run.as_mut().filter(|run| run.published) {
+            run.published = false;
+            self.actions.push(UnitAction::WithdrawCard { epoch: run.epoch });
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! One supervised instance over its life, as a pure state machine.
+//!
+//! A [`Unit`] is told what happened and what time it is, and answers what it wants done; it touches no process,
+//! no socket and no clock. Everything a process causes carries its [`Epoch`], so that the late exit of an old
+//! process never changes the new one. There is a new process only after the exit of the one before was seen.
+//! [`living`] and [`ending`] are the two halves of a life, [`state`] has the legal
+//! transitions, [`reason`] the words.
+
+mod ending;
+mod event;
+mod exit;
+mod living;
+mod observe;
+mod reason;
+mod run;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+pub(super) use event::{Change, Epoch, UnitAction, UnitAnswer, UnitCommand, UnitEvent};
+pub(super) use exit::ExitState;
+pub(super) use reason::duration as duration_in_words;
+pub use state::UnitState;
+
+use super::PluginSpec;
+use super::policy::backoff::Backoff;
+use crate::wire::Info;
+pub(super) use run::RunProcess;
+use run::{EndCause, Run};
+
+/// One supervised instance: the owner of the truth about it.
+#[derive(Debug)]
+pub(super) struct Unit {
+    spec: PluginSpec,
+    replica: u32,
+    /// Rounds in a row that it may miss.
+    misses: u32,
+    /// Whether it is to run, as far as commands go.
+    wanted: bool,
+    state: UnitState,
+    reason: String,
+    state_since: Instant,
+    epoch: Epoch,
+    run: Option<Run>,
+    deadline: Option<Instant>,
+    backoff: Backoff,
+    restarts: u64,
+    last_end: Option<LastEnd>,
+    /// What its newest process that said so had.
+    info: Option<Info>,
+    dice: fastrand::Rng,
+    actions: Vec<UnitAction>,
+}
+
+/// Why and when the unit's last process ended.
+#[derive(Debug, Clone)]
+struct LastEnd {
+    reason: String,
+    at: Instant,
+}
+
+impl Unit {
+    /// A unit that does not run yet; the seed is all the randomness it will ever have.
+    pub(super) fn new(spec: PluginSpec, replica: u32, misses: u32, seed: u64, now: Instant) -> Self {
+        Self {
+            spec,
+            replica,
+            misses,
+            wanted: false,
+            state: UnitState::Stopped,
+            reason: "not started yet".into(),
+            state_since: now,
+            epoch: Epoch::default(),
+            run: None,
+            deadline: None,
+            backoff: Backoff::default(),
+            restarts: 0,
+            last_end: None,
+            info: None,
+            dice: fastrand::Rng::with_seed(seed),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened; answers what is to be done, in order.
+    pub(super) fn handle(&mut self, event: UnitEvent, now: Instant) -> Vec<UnitAction> {
+        match event {
+            UnitEvent::Asked(UnitCommand::Start) => self.on_start(now),
+            UnitEvent::Asked(UnitCommand::Stop) => self.on_stop(now),
+            UnitEvent::DeadlinePassed => self.on_deadline(now),
+            UnitEvent::StoodStill { time } => self.on_standstill(time),
+            UnitEvent::Spawned { epoch, instance, process } if self.is_current(epoch) => {
+                self.on_spawned(RunProcess { instance, id: process }, now);
+            }
+            // Nothing orders a second process while one is in the making; if it ever did, it must not live on.
+            UnitEvent::Spawned { epoch, .. } => self.actions.push(UnitAction::Kill { epoch }),
+            UnitEvent::SpawnFailed { epoch, error } if self.is_current(epoch) => self.on_spawn_failed(error, now),
+            UnitEvent::Answered { epoch, answer } if self.is_current(epoch) => self.on_answer(answer, now),
+            UnitEvent::RoundEnded { epoch, outcome } if self.is_current(epoch) => self.on_round(outcome, now),
+            UnitEvent::Exited { epoch, exit, last_line } if self.is_current(epoch) => {
+                self.on_exit(exit, last_line.as_deref(), now);
+            }
+            // The word of an old process.
+            UnitEvent::SpawnFailed { .. }
+            | UnitEvent::Answered { .. }
+            | UnitEvent::RoundEnded { .. }
+            | UnitEvent::Exited { .. } => {}
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    fn is_current(&self, epoch: Epoch) -> bool {
+        self.run.as_ref().is_some_and(|run| run.epoch == epoch)
+    }
+
+    fn on_start(&mut self, now: Instant) {
+        self.wanted = true;
+        if matches!(self.state, UnitState::Stopped | UnitState::Failed | UnitState::BackingOff) {
+            // A command has its own counter: what crashes used up does not delay it, nor it them.
+            self.backoff = Backoff::default();
+            self.begin("asked to start".into(), now);
+        }
+    }
+
+    fn on_stop(&mut self, now: Instant) {
+        self.wanted = false;
+        match self.state {
+            UnitState::Starting | UnitState::Ready | UnitState::Draining => {
+                self.end_run(EndCause::Commanded, "asked to stop".into(), now);
+            }
+            UnitState::Silent | UnitState::Stopping => {
+                // It is on its way out already; from here on because it was asked to be.
+                if let Some(run) = &mut self.run {
+                    run.end = Some(EndCause::Commanded);
+                }
+                if self.state == UnitState::Silent {
+                    self.enter(UnitState::Stopping, "asked to stop".into(), now);
+                }
+            }
+            UnitState::BackingOff | UnitState::Failed => {
+                self.deadline = None;
+                self.enter(UnitState::Stopped, "asked to stop".into(), now);
+            }
+            UnitState::Stopped => {}
+        }
+    }
+
+    fn on_deadline(&mut self, now: Instant) {
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        self.deadline = None;
+        match self.state {
+            UnitState::BackingOff => self.restart(now),
+            UnitState::Starting => self.on_start_timeout(now),
+            UnitState::Stopping | UnitState::Silent => self.on_end_overdue(now),
+            UnitState::Ready | UnitState::Draining | UnitState::Failed | UnitState::Stopped => {}
+        }
+    }
+
+    fn enter(&mut self, to: UnitState, reason: String, now: Instant) {
+        debug_assert!(self.state.may_become(to), "{} may not become {to}", self.state);
+        let from = std::mem::replace(&mut self.state, to);
+        self.state_since = now;
+        self.reason.clone_from(&reason);
+        self.actions.push(UnitAction::Record(Change { from, to, reason }));
+    }
+}

@@ -1,0 +1,106 @@
+//! What can be asked about a unit without changing it.
+
+use std::time::{Duration, Instant};
+
+use super::run::{LastAnswer, RunProcess};
+use super::{Unit, UnitState};
+use crate::supervisor::PluginSpec;
+use crate::supervisor::report::{AnswerReport, EndReport, PluginStatus};
+use crate::wire::MethodInfo;
+
+impl Unit {
+    pub(in crate::supervisor) fn spec(&self) -> &PluginSpec {
+        &self.spec
+    }
+
+    pub(in crate::supervisor) fn replica(&self) -> u32 {
+        self.replica
+    }
+
+    pub(in crate::supervisor) fn state(&self) -> UnitState {
+        self.state
+    }
+
+    pub(in crate::supervisor) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Whether it is to run, as far as commands go; its restart policy may have given up all the same.
+    #[cfg(test)]
+    pub(in crate::supervisor) fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    /// When it wants to be told that time has passed.
+    pub(in crate::supervisor) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The process, while one exists.
+    pub(in crate::supervisor) fn process(&self) -> Option<&RunProcess> {
+        self.run.as_ref()?.process.as_ref()
+    }
+
+    /// Whether there is nothing left to wait for once it was told to stop.
+    pub(in crate::supervisor) fn is_settled(&self) -> bool {
+        self.run.as_ref().is_none_or(|run| run.stuck) && self.deadline.is_none()
+    }
+
+    /// The methods its newest process said it has; `None` while none has said so.
+    pub(in crate::supervisor) fn methods(&self) -> Option<&[MethodInfo]> {
+        Some(&self.info.as_ref()?.methods)
+    }
+
+    /// Everything about it that people want to see; the caller adds what the wall clock and its output say.
+    pub(in crate::supervisor) fn status(&self, now: Instant) -> PluginStatus {
+        let run = self.run.as_ref();
+        let process = self.process();
+        PluginStatus {
+            name: self.spec.name.clone(),
+            replica: self.replica,
+            state: self.state,
+            reason: self.reason.clone(),
+            state_ms: millis_since(self.state_since, now),
+            since: String::new(),
+            pid: process.map(|process| process.id.pid),
+            instance: process.map(|process| process.instance.clone()),
+            version: self.info.as_ref().map(|info| info.version.clone()).unwrap_or_default(),
+            uptime_ms: run.filter(|run| run.process.is_some()).map(|run| millis_since(run.since, now)),
+            restarts: self.restarts,
+            last_end: self
+                .last_end
+                .as_ref()
+                .map(|end| EndReport { reason: end.reason.clone(), ago_ms: millis_since(end.at, now) }),
+            restart_in_ms: (self.state == UnitState::BackingOff)
+                .then_some(self.deadline)
+                .flatten()
+                .map(|deadline| millis(deadline.saturating_duration_since(now))),
+            answer: run.and_then(|run| run.last_answer).map(|answer| answer.report(now)),
+            missed: run.map_or(0, |run| run.missed),
+            last_line: None,
+            dropped_lines: 0,
+        }
+    }
+}
+
+impl LastAnswer {
+    fn report(&self, now: Instant) -> AnswerReport {
+        AnswerReport {
+            ago_ms: millis_since(self.at, now),
+            rtt_us: self.rtt.as_micros().try_into().unwrap_or(u64::MAX),
+            in_flight: self.load.in_flight,
+            oldest_ms: self.load.oldest_ms,
+            done: self.load.done,
+            failed: self.load.failed,
+            beat: self.load.beat,
+        }
+    }
+}
+
+fn millis_since(then: Instant, now: Instant) -> u64 {
+    millis(now.saturating_duration_since(then))
+}
+
+fn millis(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}

@@ -1,0 +1,459 @@
+//! Scenarios and random schedules, without processes and without waiting.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::bus::ProcessId;
+use crate::supervisor::policy::health::RoundOutcome;
+use crate::supervisor::{BackoffSpec, RestartPolicy};
+use crate::wire::{Info, Load, Phase};
+
+fn spec(restart: RestartPolicy) -> PluginSpec {
+    PluginSpec {
+        name: "text".into(),
+        command: vec!["plugbus-text".into()],
+        cwd: PathBuf::new(),
+        env: std::collections::BTreeMap::new(),
+        replicas: 1,
+        restart,
+        backoff: BackoffSpec {
+            min: Duration::from_millis(100),
+            max: Duration::from_secs(60),
+            jitter: 0.0,
+            reset: Duration::from_secs(60),
+        },
+        start_timeout: Duration::from_secs(10),
+        stop_grace: Duration::from_secs(5),
+        enabled: true,
+    }
+}
+
+/// A unit, the time, and what it did.
+struct Stage {
+    unit: Unit,
+    now: Instant,
+    story: Vec<String>,
+}
+
+impl Stage {
+    fn new(restart: RestartPolicy) -> Self {
+        let now = Instant::now();
+        Self { unit: Unit::new(spec(restart), 0, 3, 7, now), now, story: Vec::new() }
+    }
+
+    /// A unit that is ready, with an empty story.
+    fn ready(restart: RestartPolicy) -> Self {
+        let mut stage = Self::new(restart);
+        stage.tell(UnitEvent::Asked(UnitCommand::Start));
+        stage.spawned(1);
+        stage.after(40).answers(1, Phase::Ready);
+        assert_eq!(stage.unit.state(), UnitState::Ready);
+        stage.story.clear();
+        stage
+    }
+
+    fn after(&mut self, millis: u64) -> &mut Self {
+        self.now += Duration::from_millis(millis);
+        self
+    }
+
+    fn tell(&mut self, event: UnitEvent) -> &mut Self {
+        let actions = self.unit.handle(event, self.now);
+        self.story.extend(actions.iter().map(|action| match action {
+            UnitAction::Spawn { epoch } => format!("spawn {}", epoch.0),
+            UnitAction::Terminate { epoch } => format!("terminate {}", epoch.0),
+            UnitAction::Kill { epoch } => format!("kill {}", epoch.0),
+            UnitAction::PublishCard { epoch, .. } => format!("publish {}", epoch.0),
+            UnitAction::WithdrawCard { epoch } => format!("withdraw {}", epoch.0),
+            UnitAction::Sweep { epoch } => format!("sweep {}", epoch.0),
+            UnitAction::Record(change) => format!("{} → {}: {}", change.from, change.to, change.reason),
+            UnitAction::Note { reason } => format!("note: {reason}"),
+        }));
+        self
+    }
+
+    fn spawned(&mut self, epoch: u64) -> &mut Self {
+        let process = ProcessId { pid: 1000 + u32::try_from(epoch).unwrap(), start_time: 1 };
+        self.tell(UnitEvent::Spawned { epoch: Epoch(epoch), instance: format!("i{epoch}"), process })
+    }
+
+    fn answers(&mut self, epoch: u64, phase: Phase) -> &mut Self {
+        let answer =
+            UnitAnswer { phase, load: Load::default(), info: Some(Info::default()), rtt: Duration::from_millis(1) };
+        self.tell(UnitEvent::Answered { epoch: Epoch(epoch), answer })
+    }
+
+    fn round(&mut self, epoch: u64, outcome: RoundOutcome) -> &mut Self {
+        self.tell(UnitEvent::RoundEnded { epoch: Epoch(epoch), outcome })
+    }
+
+    fn exits(&mut self, epoch: u64, exit: ExitState) -> &mut Self {
+        let last_line = Some("out of cheese".into());
+        self.tell(UnitEvent::Exited { epoch: Epoch(epoch), exit, last_line })
+    }
+
+    fn deadline_passes(&mut self) -> &mut Self {
+        self.now = self.unit.deadline().expect("no deadline").max(self.now);
+        self.tell(UnitEvent::DeadlinePassed)
+    }
+
+    fn asked(&mut self, command: UnitCommand) -> &mut Self {
+        self.tell(UnitEvent::Asked(command))
+    }
+
+    #[track_caller]
+    fn did(&mut self, expected: &[&str]) -> &mut Self {
+        assert_eq!(std::mem::take(&mut self.story), expected);
+        self
+    }
+}
+
+#[test]
+fn a_start_leads_to_ready() {
+    let mut stage = Stage::new(RestartPolicy::Always);
+    stage.asked(UnitCommand::Start).did(&["stopped → starting: asked to start", "spawn 1"]);
+    stage.after(2).spawned(1).did(&[]);
+    stage.after(30).answers(1, Phase::Starting).did(&[]);
+    stage.after(10).answers(1, Phase::Ready).did(&["publish 1", "starting → ready: ready 40 ms after its start"]);
+    stage.after(10).answers(1, Phase::Ready).did(&[]);
+    assert_eq!(stage.unit.deadline(), None);
+}
+
+#[test]
+fn without_its_methods_it_is_not_yet_ready() {
+    let mut stage = Stage::new(RestartPolicy::Always);
+    stage.asked(UnitCommand::Start).spawned(1);
+    let answer = UnitAnswer { phase: Phase::Ready, load: Load::default(), info: None, rtt: Duration::from_millis(1) };
+    stage.tell(UnitEvent::Answered { epoch: Epoch(1), answer });
+    assert_eq!(stage.unit.state(), UnitState::Starting);
+    stage.answers(1, Phase::Ready);
+    assert_eq!(stage.unit.state(), UnitState::Ready);
+}
+
+#[test]
+fn a_crash_after_being_ready_is_followed_by_a_start_at_once_then_by_waits() {
+    let mut stage = Stage::ready(RestartPolicy::Always);
+    stage.after(2060).exits(1, ExitState::Code(3)).did(&[
+        "sweep 1",
+        "ready → backing-off: exited with code 3 after 2.1 s: out of cheese; restarting at once",
+        "backing-off → starting: restart 1",
+        "spawn 2",
+    ]);
+    stage.spawned(2).answers(2, Phase::Ready).did(&["publish 2", "starting → ready: ready 0 ms after its start"]);
+    stage
+        .after(500)
+        .exits(2, ExitState::Signal(9))
+        .did(&["sweep 2", "ready → backing-off: killed by SIGKILL after 500 ms; restarting in 100 ms"]);
+    stage.deadline_passes().did(&["backing-off → starting: restart 2", "spawn 3"]);
+    assert_eq!(stage.unit.status(stage.now).restarts, 2);
+}
+
+#[test]
+fn the_restart_policy_is_obeyed() {
+    let mut stage = Stage::ready(RestartPolicy::OnFailure);
+    stage
+        .exits(1, ExitState::Code(0))
+        .did(&["sweep 1", "ready → stopped: exited with code 0 after 40 ms; not to be restarted"]);
+    let mut stage = Stage::ready(RestartPolicy::Never);
+    stage
+        .exits(1, ExitState::Signal(11))
+        .did(&["sweep 1", "ready → failed: killed by SIGSEGV after 40 ms: out of cheese; never to be restarted"]);
+    stage.asked(UnitCommand::Start).did(&["failed → starting: asked to start", "spawn 2"]);
+}
+
+#[test]
+fn a_silent_one_is_killed_without_grace_and_started_again() {
+    let mut stage = Stage::ready(RestartPolicy::OnFailure);
+    stage.round(1, RoundOutcome::Missed).did(&["note: no answer to 1 of 3 survey rounds"]);
+    stage.round(1, RoundOutcome::Void).did(&[]);
+    stage.round(1, RoundOutcome::Missed).did(&["note: no answer to 2 of 3 survey rounds"]);
+    stage.round(1, RoundOutcome::Missed).did(&[
+        "withdraw 1",
+        "kill 1",
+        "ready → silent: silent: missed 3 survey rounds",
+    ]);
+    stage.after(3).exits(1, ExitState::Signal(9)).did(&[
+        "sweep 1",
+        "silent → backing-off: silent: missed 3 survey rounds; killed by SIGKILL after 43 ms; restarting at once",
+        "backing-off → starting: restart 1",
+        "spawn 2",
+    ]);
+}
+
+#[test]
+fn an_answer_between_two_misses_pardons() {
+    let mut stage = Stage::ready(RestartPolicy::Always);
+    for _ in 0..5 {
+        stage.round(1, RoundOutcome::Missed).round(1, RoundOutcome::Missed).answers(1, Phase::Ready);
+    }
+    assert_eq!(stage.unit.state(), UnitState::Ready);
+}
+
+#[test]
+fn one_that_never_gets_ready_is_ended_with_grace() {
+    let mut stage = Stage::new(RestartPolicy::Always);
+    stage.asked(UnitCommand::Start).spawned(1).round(1, RoundOutcome::Missed).story.clear();
+    stage
+        .deadline_passes()
+        .did(&["starting → stopping: not ready 10.0 s after its start: it never answered a survey", "terminate 1"]);
+    stage.deadline_passes().did(&["note: still there 5.0 s after SIGTERM, killing it", "kill 1"]);
+    stage.after(0).exits(1, ExitState::Signal(9)).did(&[
+        "sweep 1",
+        "stopping → backing-off: not ready 10.0 s after its start: it never answered a survey; killed by SIGKILL after 15.0 s; restarting in 100 ms",
+    ]);
+}
+
+#[test]
+fn the_time_in_which_the_supervisor_stood_still_is_given_back() {
+    let mut stage = Stage::new(RestartPolicy::Always);
+    stage.asked(UnitCommand::Start).spawned(1).after(31_000).story.clear();
+    stage.tell(UnitEvent::StoodStill { time: Duration::from_secs(30) }).tell(UnitEvent::DeadlinePassed).did(&[]);
+    stage.deadline_passes();
+    assert_eq!(stage.unit.state(), UnitState::Stopping);
+    let overdue = stage.unit.deadline();
+    stage.tell(UnitEvent::StoodStill { time: Duration::from_secs(30) });
+    assert_eq!(stage.unit.deadline(), overdue, "a grace period is not for asking");
+}
+
+#[test]
+fn a_program_that_cannot_be_started_backs_off() {
+    let mut stage = Stage::new(RestartPolicy::Always);
+    stage.asked(UnitCommand::Start).story.clear();
+    for (epoch, wait) in [(1, "100 ms"), (2, "200 ms"), (3, "400 ms")] {
+        let error = "program not found: /x".to_owned();
+        stage.tell(UnitEvent::SpawnFailed { epoch: Epoch(epoch), error });
+        let expected = format!("starting → backing-off: program not found: /x; restarting in {wait}");
+        stage.did(&[&expected]);
+        stage.deadline_passes().story.clear();
+    }
+}
+
+#[test]
+fn a_stop_ends_what_runs_and_is_never_a_crash() {
+    let mut stage = Stage::ready(RestartPolicy::Always);
+    stage.asked(UnitCommand::Stop).did(&["withdraw 1", "ready → stopping: asked to stop", "terminate 1"]);
+    stage
+        .after(10)
+        .exits(1, ExitState::Code(1))
+        .did(&["sweep 1", "stopping → stopped: stopped as asked: exited with code 1 after 50 ms"]);
+    assert!(stage.unit.is_settled());
+    stage.asked(UnitCommand::Stop).did(&[]);
+}
+
+#[test]
+fn one_that_ignores_sigterm_is_killed_and_one_that_survives_that_is_called_stuck() {
+    let mut stage = Stage::ready(RestartPolicy::Always);
+    stage.asked(UnitCommand::Stop).story.clear();
+    stage.deadline_passes().did(&["note: still there 5.0 s after SIGTERM, killing it", "kill 1"]);
+    assert!(!stage.unit.is_settled());
+    stage.deadline_passes().did(&["note: process 1001 is stuck in the kernel: SIGKILL does not end it"]);
+    assert!(stage.unit.is_settled());
+    stage.exits(1, ExitState::Signal(9)).did(&[
+        "sweep 1",
+        "stopping → stopped: stopped as asked, but ignored SIGTERM: killed by SIGKILL after 10.0 s",
+    ]);
+}
+
+#[test]
+fn a_stop_during_start_wins() {
+    let mut stage = Stage::new(RestartPolicy::Always);
+    stage.asked(UnitCommand::Start).asked(UnitCommand::Stop).did(&[
+        "stopped → starting: asked to start",
+        "spawn 1",
+        "starting → stopping: asked to stop",
+    ]);
+    stage.spawned(1).did(&["terminate 1"]);
+    stage.answers(1, Phase::Ready).did(&[]);
+    stage.exits(1, ExitState::Signal(15));
+    assert_eq!(stage.unit.state(), UnitState::Stopped);
+
+    let mut stage = Stage::new(RestartPolicy::Always);
+    stage.asked(UnitCommand::Start).asked(UnitCommand::Stop);
+    stage.tell(UnitEvent::SpawnFailed { epoch: Epoch(1), error: "no".into() });
+    assert_eq!(stage.unit.state(), UnitState::Stopped);
+}
+
+#[test]
+fn a_stop_during_backoff_or_after_a_verdict_wins() {
+    let mut stage = Stage::new(RestartPolicy::Always);
+    stage.asked(UnitCommand::Start).spawned(1).exits(1, ExitState::Code(1)).story.clear();
+    stage.asked(UnitCommand::Stop).did(&["backing-off → stopped: asked to stop"]);
+    assert_eq!(stage.unit.deadline(), None);
+
+    let mut stage = Stage::ready(RestartPolicy::Always);
+    for _ in 0..3 {
+        stage.round(1, RoundOutcome::Missed);
+    }
+    stage.story.clear();
+    stage.asked(UnitCommand::Stop).did(&["silent → stopping: asked to stop"]);
+    stage.exits(1, ExitState::Signal(9));
+    assert_eq!(stage.unit.state(), UnitState::Stopped);
+}
+
+#[test]
+fn a_start_while_it_stops_comes_after_the_exit() {
+    let mut stage = Stage::ready(RestartPolicy::Never);
+    stage.asked(UnitCommand::Stop).asked(UnitCommand::Start).story.clear();
+    stage.exits(1, ExitState::Code(0)).did(&[
+        "sweep 1",
+        "stopping → stopped: stopped as asked: exited with code 0 after 40 ms",
+        "stopped → starting: asked to start while it was stopping",
+        "spawn 2",
+    ]);
+}
+
+#[test]
+fn the_late_word_of_an_old_process_changes_nothing() {
+    let mut stage = Stage::ready(RestartPolicy::Always);
+    stage.exits(1, ExitState::Code(1)).spawned(2).answers(2, Phase::Ready).story.clear();
+    stage.exits(1, ExitState::Code(1)).round(1, RoundOutcome::Missed).answers(1, Phase::Draining).did(&[]);
+    stage.tell(UnitEvent::SpawnFailed { epoch: Epoch(1), error: "late".into() }).did(&[]);
+    assert_eq!(stage.unit.state(), UnitState::Ready);
+    stage.spawned(9).did(&["kill 9"]);
+}
+
+#[test]
+fn a_plugin_that_drains_can_no_longer_be_found() {
+    let mut stage = Stage::ready(RestartPolicy::OnFailure);
+    stage.answers(1, Phase::Draining).did(&["withdraw 1", "ready → draining: says that it takes no more calls"]);
+    stage.exits(1, ExitState::Code(0));
+    assert_eq!(stage.unit.state(), UnitState::Stopped);
+}
+
+/// What a random world may do next, with what it knows of the processes.
+struct World {
+    spawning: Option<Epoch>,
+    alive: BTreeSet<u64>,
+    published: BTreeSet<u64>,
+    killed: BTreeSet<u64>,
+}
+
+impl World {
+    fn next_event(&self, stage: &Stage, dice: &mut fastrand::Rng) -> UnitEvent {
+        let alive = self.alive.iter().next().copied();
+        let stale = Epoch(dice.u64(0..4));
+        let epoch = alive.map_or(stale, Epoch);
+        match dice.u32(0..100) {
+            0..4 => UnitEvent::Asked(UnitCommand::Stop),
+            4..12 => UnitEvent::Asked(UnitCommand::Start),
+            12..30 => UnitEvent::DeadlinePassed,
+            30..50 if self.spawning.is_some() => {
+                let epoch = self.spawning.unwrap_or_default();
+                if dice.bool() {
+                    return UnitEvent::SpawnFailed { epoch, error: "no".into() };
+                }
+                let process = ProcessId { pid: 1, start_time: 1 };
+                UnitEvent::Spawned { epoch, instance: "i".into(), process }
+            }
+            50..65 => {
+                let phase = [Phase::Starting, Phase::Ready, Phase::Draining][dice.usize(0..3)];
+                let info = dice.bool().then(Info::default);
+                let answer = UnitAnswer { phase, load: Load::default(), info, rtt: Duration::ZERO };
+                UnitEvent::Answered { epoch, answer }
+            }
+            65..85 => UnitEvent::RoundEnded { epoch, outcome: RoundOutcome::Missed },
+            _ => {
+                let exit = [ExitState::Code(0), ExitState::Code(1), ExitState::Signal(9)][dice.usize(0..3)];
+                // The exit of the living one, else a late one of somebody long gone.
+                let epoch = if alive.is_some() { epoch } else { Epoch(stage.unit.epoch.0.saturating_sub(1)) };
+                UnitEvent::Exited { epoch, exit, last_line: None }
+            }
+        }
+    }
+
+    fn see(&mut self, event: &UnitEvent) {
+        match event {
+            UnitEvent::Spawned { epoch, .. } => {
+                self.spawning = None;
+                self.alive.insert(epoch.0);
+            }
+            UnitEvent::SpawnFailed { epoch, .. } if self.spawning == Some(*epoch) => self.spawning = None,
+            UnitEvent::Exited { epoch, .. } => {
+                self.alive.remove(&epoch.0);
+            }
+            _ => {}
+        }
+    }
+
+    fn obey(&mut self, action: &UnitAction) {
+        match action {
+            UnitAction::Spawn { epoch } => {
+                assert!(self.alive.is_empty() && self.spawning.is_none(), "invariant 1: two processes");
+                self.spawning = Some(*epoch);
+            }
+            UnitAction::Kill { epoch } => {
+                self.killed.insert(epoch.0);
+            }
+            UnitAction::PublishCard { epoch, .. } => {
+                assert!(self.alive.contains(&epoch.0), "a card of no process");
+                self.published.insert(epoch.0);
+            }
+            UnitAction::WithdrawCard { epoch } => {
+                self.published.remove(&epoch.0);
+            }
+            UnitAction::Sweep { epoch } => {
+                assert!(!self.alive.contains(&epoch.0), "the files of a living process");
+                self.published.remove(&epoch.0);
+            }
+            UnitAction::Record(change) => {
+                assert!(change.from.may_become(change.to), "{change:?}");
+                assert!(!change.reason.is_empty(), "invariant 7: {change:?}");
+            }
+            UnitAction::Terminate { .. } | UnitAction::Note { .. } => {}
+        }
+    }
+
+    fn check(&self, unit: &Unit) {
+        let state = unit.state();
+        let exists = !self.alive.is_empty() || self.spawning.is_some();
+        assert_eq!(state.is_running(), exists, "invariant 7: {state} with a process {exists}");
+        assert_eq!(state == UnitState::Ready, !self.published.is_empty(), "{state} with {:?}", self.published);
+        assert!(self.published.is_subset(&self.alive));
+        assert!(state != UnitState::BackingOff || unit.deadline().is_some(), "backing off for ever");
+        assert!(state != UnitState::Silent || self.killed.is_superset(&self.alive), "silent and not killed");
+        if unit.is_wanted() && unit.spec().restart == RestartPolicy::Always {
+            assert!(!matches!(state, UnitState::Stopped | UnitState::Failed), "invariant 7: wanted and {state}");
+        }
+    }
+}
+
+#[test]
+fn random_schedules_keep_the_invariants() {
+    for seed in 0..3000 {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let policy = [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never][dice.usize(0..3)];
+        let mut stage = Stage::new(policy);
+        let mut world =
+            World { spawning: None, alive: BTreeSet::new(), published: BTreeSet::new(), killed: BTreeSet::new() };
+        for step in 0..200 {
+            stage.after(dice.u64(0..4000));
+            let event = world.next_event(&stage, &mut dice);
+            world.see(&event);
+            for action in stage.unit.handle(event.clone(), stage.now) {
+                world.obey(&action);
+            }
+            let fine = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.check(&stage.unit)));
+            assert!(fine.is_ok(), "seed {seed}, step {step}: after {event:?}");
+        }
+        end(stage, world, seed);
+    }
+}
+
+/// Whatever went before, a stop ends in `stopped` with no process.
+fn end(mut stage: Stage, mut world: World, seed: u64) {
+    let mut last = vec![UnitEvent::Asked(UnitCommand::Stop)];
+    if let Some(epoch) = world.spawning {
+        last.push(UnitEvent::Spawned { epoch, instance: "i".into(), process: ProcessId { pid: 1, start_time: 1 } });
+        world.alive.insert(epoch.0);
+    }
+    for epoch in &world.alive {
+        last.push(UnitEvent::Exited { epoch: Epoch(*epoch), exit: ExitState::Signal(9), last_line: None });
+    }
+    for event in last {
+        stage.tell(event);
+    }
+    assert_eq!(stage.unit.state(), UnitState::Stopped, "seed {seed}");
+    assert!(stage.unit.is_settled(), "seed {seed}");
+}
