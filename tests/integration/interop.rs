@@ -5,8 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use plugbus::bus::{Card, ProcessId, Requester, Surveyor, block_on};
+use plugbus::config;
 use plugbus::host::CallError;
 use plugbus::host::blocking::Bus;
+use plugbus::supervisor::Supervisor;
 use plugbus::wire::{Answer, Code, PROTOCOL, Phase, Question, Reply, RequestHead, Want};
 use serde_json::{Value, json};
 
@@ -88,9 +90,13 @@ fn surveyor(plugin: &PluginProcess) -> Surveyor {
     Surveyor::listen(&plugin.bus().survey_endpoint().unwrap()).unwrap().0
 }
 
+fn kill(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
 fn terminate(plugin: &PluginProcess) {
-    let pid = rustix::process::Pid::from_raw(plugin.pid().try_into().unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    kill(plugin.pid(), rustix::process::Signal::TERM);
 }
 
 #[test]
@@ -170,6 +176,40 @@ fn our_host_calls_a_plugin_in_python_by_its_card() {
     let refused = bus.call::<Value, _>("wrap", &json!({"text": SENTENCE, "width": 0})).unwrap_err();
     let CallError::Plugin { fault, .. } = refused else { panic!("{refused}") };
     assert_eq!((fault.code, fault.data_json().as_deref()), (Code::BadParams, Some("{\"width\":0}")));
+}
+
+#[test]
+fn our_supervisor_runs_a_plugin_in_python_and_brings_it_back() {
+    let Some(python) = python() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let mut spec = config::load(&[Path::new(ROOT).join("examples/python/plugbus.toml")]).unwrap().spec;
+    spec.directory = Some(root.path().join("bus"));
+    // The script says `/usr/bin/env python3`: what is to be found there is the Python of the tests.
+    let python = Path::new(python.get_program()).parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let first = Some(python).filter(|folder| folder.is_absolute());
+    let path = std::env::join_paths(first.into_iter().chain(std::env::split_paths(&path))).unwrap();
+    let env = &mut spec.plugins[0].env;
+    env.insert("PATH".to_owned(), path.into_string().unwrap());
+    env.insert("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let timeout = Duration::from_secs(30);
+    runtime.block_on(async {
+        let supervisor = Supervisor::start(spec).await.unwrap();
+        supervisor.wait_ready(timeout).await.unwrap();
+        let bus = plugbus::host::Bus::at(supervisor.directory()).unwrap();
+        assert_eq!(bus.request("revert").timeout(timeout).call::<String, _>(SENTENCE).await.unwrap(), BACKWARDS);
+
+        let card = |bus: &plugbus::host::Bus| bus.plugins().unwrap().into_iter().find(|card| card.name == "text");
+        let first = card(&bus).unwrap();
+        kill(first.process.pid, rustix::process::Signal::KILL);
+        let second = eventually("another instance", || card(&bus).filter(|card| card.instance != first.instance));
+        assert_ne!(first.process, second.process);
+        assert_eq!(bus.request("revert").timeout(timeout).call::<String, _>(SENTENCE).await.unwrap(), BACKWARDS);
+        supervisor.stop().await;
+        assert!(!second.process.is_alive());
+    });
 }
 
 #[test]
