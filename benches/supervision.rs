@@ -132,10 +132,11 @@ async fn supervise(root: &Path, config: &str) -> (Supervisor, Bus) {
     (supervisor, bus)
 }
 
-/// From SIGKILL of a plugin until another instance answers as ready, with the default backoff.
+/// From SIGKILL of a plugin until another instance answers as ready, each time as after a good run.
 async fn killed() {
     let root = tempfile::tempdir().unwrap();
-    let (supervisor, bus) = supervise(root.path(), "[plugins.text]\ncommand = [\"plugbus-text\"]\n").await;
+    let config = "[plugins.text]\ncommand = [\"plugbus-text\"]\nbackoff = { reset = \"1ms\" }\n";
+    let (supervisor, bus) = supervise(root.path(), config).await;
     let (mut ready, mut answered) = (Vec::new(), Vec::new());
     for _ in 0..40 {
         let before = text(&supervisor).await;
