@@ -28,6 +28,9 @@ pub(crate) enum CommandError {
     /// Plugins were killed instead of stopped, because somebody insisted.
     #[error("stopped by force: plugins were killed, and what they were doing is lost")]
     Forced,
+    /// A signal ended the command before it was done.
+    #[error("interrupted by {0}")]
+    Interrupted(&'static str),
     /// The demo did not go as it should.
     #[error("the demo failed: {0}")]
     Demo(String),

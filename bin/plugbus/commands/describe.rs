@@ -57,23 +57,21 @@ fn cards_of_all(bus: &Bus) -> Result<Vec<Card>, CallError> {
 
 /// A plugin, or a method of one; a plugin that is being restarted is waited for.
 fn find(bus: &Bus, what: &str) -> Result<Vec<Description>, CallError> {
-    let mut waited = false;
-    loop {
+    let plugin = Wanted { plugin: Some(what), method: None };
+    let known = || -> Result<_, CallError> {
         let cards = cards_of_all(bus)?;
-        let plugin = Wanted { plugin: Some(what), method: None };
-        let wanted = if plugin.among(&cards).next().is_some() { plugin } else { Wanted::method(what, &cards) };
-        let found = describe(&cards, wanted);
-        match found.is_empty() {
-            false => return Ok(found),
-            true if waited => return Err(missing(what, &cards)),
-            true => {
-                // What was typed is a plugin or a method: the supervisor refuses at once what it never heard of.
-                lookup::wait(bus, plugin, TIMEOUT)?;
-                lookup::wait(bus, wanted, TIMEOUT)?;
-            }
-        }
-        waited = true;
+        let is_plugin = plugin.among(&cards).next().is_some();
+        let found = describe(&cards, if is_plugin { plugin } else { Wanted::method(what, &cards) });
+        Ok((cards, found))
+    };
+    let (cards, mut found) = known()?;
+    // The supervisor refuses at once what it never heard of.
+    if found.is_empty()
+        && (lookup::wait(bus, plugin, TIMEOUT)? || lookup::wait(bus, Wanted::method(what, &cards), TIMEOUT)?)
+    {
+        found = known()?.1;
     }
+    if found.is_empty() { Err(missing(what, &cards)) } else { Ok(found) }
 }
 
 fn missing(what: &str, cards: &[Card]) -> CallError {
@@ -123,7 +121,7 @@ fn write_all(out: &mut impl Write, found: &[Description]) -> io::Result<()> {
         }
         writeln!(out)?;
         for method in &plugin.methods {
-            writeln!(out, "  {} {DIM}{}{DIM:#}", method.name, in_short(method.params.as_ref()))?;
+            writeln!(out, "  {}{DIM}{}{DIM:#}", method.name, in_short(method.params.as_ref()))?;
             if !method.doc.is_empty() {
                 writeln!(out, "      {}", one_line(&method.doc))?;
             }
@@ -134,7 +132,7 @@ fn write_all(out: &mut impl Write, found: &[Description]) -> io::Result<()> {
 
 fn write_method(out: &mut impl Write, plugin: &Description, method: &MethodInfo) -> io::Result<()> {
     let params = in_short(method.params.as_ref());
-    writeln!(out, "{BOLD}{}.{}{BOLD:#} {DIM}{params}{DIM:#}", plugin.name, method.name)?;
+    writeln!(out, "{BOLD}{}.{}{BOLD:#}{DIM}{params}{DIM:#}", plugin.name, method.name)?;
     if !method.doc.is_empty() {
         writeln!(out, "  {}", one_line(&method.doc))?;
     }
@@ -149,7 +147,7 @@ fn write_method(out: &mut impl Write, plugin: &Description, method: &MethodInfo)
     writeln!(out, "  {DIM}plugbus call {}.{}{}{DIM:#}", plugin.name, method.name, example(method.params.as_ref()))
 }
 
-/// What a method takes, as a person writes types: `string`, `[integer]`, `{text: string, width?: integer}`.
+/// What a method takes, as a person writes types: ` string`, ` {text: string, width?: integer}`, or nothing.
 fn in_short(schema: Option<&Schema>) -> String {
     let Some(schema) = schema else { return String::new() };
     match schema.kind() {
@@ -158,10 +156,11 @@ fn in_short(schema: Option<&Schema>) -> String {
                 let optional = if required { "" } else { "?" };
                 format!("{}{optional}: {}", one_line(&name), schema.kind().map_or("any".into(), one_line))
             };
-            format!("{{{}}}", schema.properties().into_iter().map(field).collect::<Vec<_>>().join(", "))
+            format!(" {{{}}}", schema.properties().into_iter().map(field).collect::<Vec<_>>().join(", "))
         }
-        Some(kind) => one_line(kind),
-        None => "any".into(),
+        Some("null") => String::new(),
+        Some(kind) => format!(" {}", one_line(kind)),
+        None => " any".into(),
     }
 }
 
@@ -193,13 +192,13 @@ mod tests {
     #[test]
     fn types_in_short() {
         for (schema, short, typed) in [
-            (r#"{"type": "string"}"#, "string", " TEXT"),
-            (r#"{"type": "array"}"#, "array", " '[]'"),
-            (r#"{"type": "null"}"#, "null", ""),
-            (r#"{"enum": ["a"]}"#, "any", " TEXT"),
+            (r#"{"type": "string"}"#, " string", " TEXT"),
+            (r#"{"type": "array"}"#, " array", " '[]'"),
+            (r#"{"type": "null"}"#, "", ""),
+            (r#"{"enum": ["a"]}"#, " any", " TEXT"),
             (
                 r#"{"type": "object", "properties": {"text": {"type": "string"}, "width": {"type": "integer"}}, "required": ["text"]}"#,
-                "{text: string, width?: integer}",
+                " {text: string, width?: integer}",
                 " text=TEXT",
             ),
         ] {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use plugbus::bus::Card;
 use plugbus::host::CallError;
 use plugbus::host::blocking::Bus;
-use plugbus::wire::MethodInfo;
-use serde::Serialize;
+use plugbus::wire::{Fault, MethodInfo, from_slice};
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::control::SUPERVISOR;
 
@@ -42,29 +42,50 @@ impl<'a> Wanted<'a> {
 
 /// What is known of a method, and whether it took waiting to learn that; `None` where nothing is.
 ///
-/// Fails only where waiting used up the time: any other reason why a method cannot be found is the call's own
-/// to tell.
+/// # Errors
+/// As for [`wait`].
 pub(super) fn method(bus: &Bus, typed: &str, timeout: Duration) -> Result<(Option<MethodInfo>, bool), CallError> {
-    let cards = bus.plugins()?;
-    let wanted = Wanted::method(typed, &cards);
-    if let Some(card) = wanted.among(&cards).next() {
-        return Ok((info(card, wanted), false));
+    let known = || -> Result<_, CallError> {
+        let cards = bus.plugins()?;
+        let wanted = Wanted::method(typed, &cards);
+        Ok((wanted, wanted.among(&cards).next().and_then(|card| info(card, wanted))))
+    };
+    match known()? {
+        (_, Some(found)) => Ok((Some(found), false)),
+        (wanted, None) if wait(bus, wanted, timeout)? => Ok((known()?.1, true)),
+        (_, None) => Ok((None, false)),
     }
-    wait(bus, wanted, timeout)?;
-    let cards = bus.plugins()?;
-    let wanted = Wanted::method(typed, &cards);
-    Ok((wanted.among(&cards).next().and_then(|card| info(card, wanted)), true))
 }
 
-/// Waits until the supervisor has what is wanted ready, or says that it never will.
-pub(super) fn wait(bus: &Bus, wanted: Wanted<'_>, timeout: Duration) -> Result<(), CallError> {
+/// Waits until the supervisor has what is wanted ready; false where it never heard of that.
+///
+/// # Errors
+/// [`CallError::Unreachable`] where the plugin is known, and does not come or not in time. Any other reason why it
+/// cannot be found is the next call's to tell.
+pub(super) fn wait(bus: &Bus, wanted: Wanted<'_>, timeout: Duration) -> Result<bool, CallError> {
+    let plugin = || wanted.plugin.or(wanted.method).unwrap_or_default().to_owned();
     match bus.request("wait").plugin(SUPERVISOR).timeout(timeout).call::<IgnoredAny, _>(&wanted) {
-        Err(CallError::Deadline { .. }) => Err(CallError::Unreachable {
-            plugin: wanted.plugin.or(wanted.method).unwrap_or_default().into(),
-            reason: format!("it is being restarted and was not ready within {timeout:?}"),
-        }),
-        _ => Ok(()),
+        Ok(_) => Ok(true),
+        Err(CallError::Deadline { .. }) => {
+            let reason = format!("it is being restarted and was not ready within {timeout:?}");
+            Err(CallError::Unreachable { plugin: plugin(), reason })
+        }
+        Err(CallError::Plugin { fault, .. }) if is_down(&fault) => {
+            Err(CallError::Unreachable { plugin: plugin(), reason: fault.message })
+        }
+        Err(_) => Ok(false),
     }
+}
+
+/// Whether the supervisor knows the plugin, and that it will not come back by itself.
+fn is_down(fault: &Fault) -> bool {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Refusal {
+        kind: String,
+    }
+    let refusal: Option<Refusal> = fault.data.as_deref().and_then(|data| from_slice(data).ok());
+    refusal.is_some_and(|refusal| refusal.kind == "down")
 }
 
 fn info(card: &Card, wanted: Wanted<'_>) -> Option<MethodInfo> {

@@ -26,15 +26,15 @@ async fn supervise(loaded: Loaded) -> Result<(), CommandError> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let (bus, plugins) = (loaded.spec.bus.clone(), loaded.spec.plugins.len());
-    if plugins == 0 {
-        tracing::warn!("the configuration has no plugin");
+    let bus = loaded.spec.bus.clone();
+    if loaded.spec.plugins.is_empty() {
+        tracing::warn!("the configuration names no plugin: this bus stays empty");
     }
     let supervisor = tokio::select! {
         started = Supervisor::start(loaded.spec) => started?,
         _ = interrupts.next() => return Ok(()),
     };
-    tracing::info!(plugins, "bus {bus} at {}; Ctrl-C stops it", supervisor.directory().display());
+    tracing::info!("bus {bus} is at {}; Ctrl-C stops it", supervisor.directory().display());
     tokio::select! {
         () = supervisor.stopped() => return Ok(()),
         signal = interrupts.next() => tracing::info!("{signal}: stopping; once more stops by force"),

@@ -41,24 +41,20 @@ async fn play(stage: &Stage, mut interrupts: Interrupts) -> Result<(), CommandEr
     let begun = Instant::now();
     let supervisor = tokio::select! {
         started = Supervisor::start(stage.spec()?) => started?,
-        signal = interrupts.next() => return Err(interrupted(signal)),
+        signal = interrupts.next() => return Err(CommandError::Interrupted(signal)),
     };
     let story = Story::new(stage, &supervisor);
     let told = tokio::select! {
         told = story.tell(begun) => told,
-        signal = interrupts.next() => Err(interrupted(signal)),
+        signal = interrupts.next() => Err(CommandError::Interrupted(signal)),
     };
     let begun = Instant::now();
     tokio::select! {
         () = supervisor.stop() => {}
-        signal = interrupts.next() => return Err(interrupted(signal)),
+        signal = interrupts.next() => return Err(CommandError::Interrupted(signal)),
     }
     told?;
     say("stopped", "the plugin and the supervisor", begun.elapsed())
-}
-
-fn interrupted(signal: &str) -> CommandError {
-    CommandError::Demo(format!("interrupted by {signal}"))
 }
 
 /// One line: how long it took and what happened.
