@@ -6,7 +6,7 @@ mod process;
 mod raw;
 mod tools;
 
-pub(crate) use command::{Bench, TEXT, running, send};
+pub(crate) use command::{Bench, TEXT, exit_code, running, send};
 pub(crate) use eventually::eventually;
 pub(crate) use process::{PluginProcess, text};
 pub(crate) use raw::{RawCaller, golden, refused_requests};
