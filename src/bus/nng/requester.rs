@@ -18,7 +18,7 @@ use nng::{AioResult, Message, Protocol, Socket};
 
 use super::aio::{Aio, Fenced};
 use super::peers::Peers;
-use super::{RECONNECT, library, refused};
+use super::{MAX_FRAME, RECONNECT, library, refused};
 use crate::bus::{Body, BusError, Endpoint, RequestError};
 use crate::wire::MAX_MESSAGE;
 
@@ -64,7 +64,7 @@ impl Requester {
         let open = || -> Result<_, nng::Error> {
             let socket = Fenced::new(Socket::new(Protocol::Req0)?);
             socket.set_opt::<ResendTime>(None)?;
-            socket.set_opt::<RecvMaxSize>(MAX_MESSAGE)?;
+            socket.set_opt::<RecvMaxSize>(MAX_FRAME)?;
             socket.set_opt::<ReconnectMinTime>(Some(RECONNECT.0))?;
             socket.set_opt::<ReconnectMaxTime>(Some(RECONNECT.1))?;
             let peers = Peers::watch(&socket, None)?;
