@@ -79,26 +79,35 @@ impl<'a> Request<'a> {
     async fn exchange<P: Serialize + ?Sized>(self, params: &P) -> Result<Answer, CallError> {
         let shared = &self.bus.shared;
         let deadline = Instant::now() + self.timeout;
-        // Instances that did not take the call: gone, or about to go.
-        let mut not: Vec<String> = Vec::new();
+        // Instances that did not take the call: gone or about to go, and those that did not take it yet.
+        let (mut not, mut late): (Vec<String>, Vec<Card>) = (Vec::new(), Vec::new());
         loop {
             let cards = shared.discovery.cards()?;
             let target = self.target.resolve(&cards);
             target.check_unambiguous(&cards)?;
-            let candidates = target.candidates(&cards).filter(|card| !not.contains(&card.instance));
+            let is_late = |card: &Card| late.iter().any(|late| late.instance == card.instance);
+            let candidates = target.candidates(&cards).filter(|card| !not.contains(&card.instance) && !is_late(card));
             let Some(chosen) = shared.links.least_busy(candidates)? else {
                 shared.discovery.forget();
-                self.wait_for_supervisor(target, &not, deadline).await?;
+                // Whoever is still there may only be slow, frozen or starved for a moment: it is tried again.
+                let is_there = |late: &Card| late.process.is_alive() && cards.contains(late);
+                let (there, gone): (Vec<_>, Vec<_>) = late.drain(..).partition(is_there);
+                gone.iter().for_each(|card| shared.links.forget(&card.instance));
+                not.extend(gone.into_iter().map(|card| card.instance));
+                if there.is_empty() {
+                    self.wait_for_supervisor(target, &not, deadline).await?;
+                }
                 continue;
             };
             match self.send(target.method, &chosen, params, deadline).await {
-                Err(refused @ (Refused::NotSent | Refused::Draining)) => {
+                Err(Refused::NotSent) => {
+                    shared.discovery.forget();
+                    late.push(chosen.card.clone());
+                }
+                Err(Refused::Draining) => {
                     shared.discovery.forget();
                     not.push(chosen.card.instance.clone());
-                    match refused {
-                        Refused::Draining => shared.links.avoid(&chosen.card.instance),
-                        _ => shared.links.forget(&chosen.card.instance),
-                    }
+                    shared.links.avoid(&chosen.card.instance);
                 }
                 Err(Refused::For(error)) => return Err(error),
                 Ok(answer) => return Ok(answer),
