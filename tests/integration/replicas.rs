@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
+use plugbus::host::CallError;
 use plugbus::host::blocking::Bus;
 use plugbus::supervisor::UnitState;
 use rustix::process::Signal;
@@ -47,9 +48,16 @@ fn when_one_dies_the_others_serve() {
     for _ in 0..2 {
         let victim = stage.status().plugins.into_iter().find(|plugin| plugin.replica == 1).unwrap();
         signal(victim.pid.unwrap(), Signal::KILL);
+        let mut lost = 0;
         for _ in 0..50 {
-            assert_eq!(bus.request("revert").timeout(LONG).call::<String, _>("ab").unwrap(), "ba");
+            match bus.request("revert").timeout(LONG).call::<String, _>("ab") {
+                Ok(result) => assert_eq!(result, "ba"),
+                // Sent before the end of the victim was known; it is told, because it may have run.
+                Err(CallError::Died { .. }) => lost += 1,
+                Err(error) => panic!("{error}"),
+            }
         }
+        assert!(lost <= 1, "{lost} calls lost to one death");
         eventually("its end is seen", || {
             let found = stage.status().plugins.into_iter().find(|plugin| plugin.replica == 1)?;
             let settled = matches!(found.state, UnitState::Ready | UnitState::BackingOff);

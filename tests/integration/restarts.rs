@@ -20,7 +20,7 @@ fn after_a_signal_it_is_back_and_says_which_signal() {
     let mut before = stage.ready("text");
     for (number, (signal_sent, words)) in [
         (Signal::KILL, "killed by SIGKILL after "),
-        (Signal::SEGV, "killed by SIGSEGV after "),
+        (Signal::USR1, "killed by SIGUSR1 after "),
         (Signal::ABORT, "killed by SIGABRT after "),
         (Signal::TERM, "exited with code 0 after "),
     ]

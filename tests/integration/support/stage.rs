@@ -139,7 +139,7 @@ impl Stage {
     pub(crate) fn until(&self, name: &str, mut wished: impl FnMut(&PluginStatus) -> bool) -> PluginStatus {
         let found = eventually_or(|| {
             let found = self.plugin(name);
-            if wished(&found) { Ok(found) } else { Err(found) }
+            if wished(&found) { Ok(found) } else { Err(Box::new(found)) }
         });
         found.unwrap_or_else(|last| panic!("it never came to that: {last:#?}"))
     }
