@@ -23,11 +23,11 @@ pub use surveyor::{Answers, Surveyor};
 use super::{BusError, Endpoint};
 use crate::wire::MAX_MESSAGE;
 
+/// What NNG may read as one message: its limit counts the four bytes of the id, the protocol's does not.
+const MAX_FRAME: usize = MAX_MESSAGE + 4;
+
 /// The shortest and longest wait before a lost connection is tried again; NNG's own 1 s is an age.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
-
-/// The largest message as NNG counts it: the id before the body is part of it.
-const MAX_FRAME: usize = MAX_MESSAGE + 4;
 
 /// NNG's reason in our words.
 fn refused(what: &'static str, endpoint: &Endpoint, error: nng::Error) -> BusError {
