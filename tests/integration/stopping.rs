@@ -8,7 +8,7 @@ use crate::support::{PATIENT, Stage, eventually, misbehaving, processes_of, sign
 
 #[test]
 fn a_frozen_plugin_stops_promptly() {
-    let mut stage = Stage::start(&(PATIENT.to_owned() + &text_plugin("stop_grace = '1h'")));
+    let mut stage = Stage::start(&(PATIENT.to_owned() + &text_plugin("stop_grace = '20s'")));
     let plugin = stage.ready("text");
     signal(plugin.pid.unwrap(), Signal::STOP);
     // Without SIGCONT it would not hear SIGTERM before its grace is over.
