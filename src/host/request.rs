@@ -182,8 +182,14 @@ impl<'a> Request<'a> {
         match self.send(asked.method, &supervisor, &wait, deadline).await {
             Ok(_) if Instant::now() < deadline => Ok(()),
             Ok(_) | Err(Refused::For(CallError::Deadline { .. })) => Err(self.too_slow(target)),
+            // Frozen or starved, perhaps for a moment only.
+            Err(Refused::NotSent) if supervisor.card.process.is_alive() => Ok(()),
             Err(Refused::NotSent | Refused::Draining | Refused::For(CallError::Died { .. })) => {
                 Err(target.missing(&known))
+            }
+            Err(Refused::For(CallError::Unreachable { reason, .. })) => {
+                let reason = format!("it is not there, and the supervisor cannot be asked for it: {reason}");
+                Err(CallError::Unreachable { plugin: target.name(), reason })
             }
             Err(Refused::For(CallError::Plugin { fault, .. })) => Err(self.no_use(target, &known, fault)),
             Err(Refused::For(error)) => Err(error),
