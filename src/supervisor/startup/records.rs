@@ -1,13 +1,13 @@
 //! What the supervisor has started, on disk, for a supervisor that comes after it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bus::{BusDir, ProcessId};
+use crate::bus::{BusDir, ProcessId, read_start};
 use crate::supervisor::process::leader_with;
 use crate::wire::check_plugin_name;
 
@@ -66,8 +66,7 @@ impl InstanceRecord {
     }
 
     fn read(path: &Path) -> Option<Self> {
-        let mut text = Vec::new();
-        File::open(path).ok()?.take(MAX_RECORD).read_to_end(&mut text).ok()?;
+        let text = read_start(path, MAX_RECORD).ok()?;
         let record: Self = serde_json::from_slice(&text).ok()?;
         let is_instance = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         // Both become parts of paths that are removed.
