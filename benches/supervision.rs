@@ -167,7 +167,9 @@ async fn text(supervisor: &Supervisor) -> PluginStatus {
 async fn crowd() {
     let root = tempfile::tempdir().unwrap();
     let tables: String = (0..4)
-        .map(|nth| format!("[plugins.text-{nth}]\ncommand = [\"plugbus-text\"]\nreplicas = 50\nstart_timeout = \"60s\"\n"))
+        .map(|nth| {
+            format!("[plugins.text-{nth}]\ncommand = [\"plugbus-text\"]\nreplicas = 50\nstart_timeout = \"60s\"\n")
+        })
         .collect();
     let start = Instant::now();
     let (supervisor, _) = supervise(root.path(), &tables).await;

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 use plugbus::supervisor::UnitState;
 
@@ -39,6 +40,10 @@ fn invariant_10_files_of_the_bus_directory_may_hold_anything() {
     };
     junk().iter().enumerate().for_each(|(nth, bytes)| litter(nth, bytes));
     fs::create_dir(bus.join("text.folder.json")).unwrap();
+    // Nobody writes to these: whoever opens one as if it were a file stands still.
+    for fifo in [bus.join("text.fifo.json"), state.join("text.fifo.json")] {
+        assert!(Command::new("mkfifo").arg(fifo).status().unwrap().success());
+    }
     std::os::unix::fs::symlink("text.circle.json", bus.join("text.circle.json")).unwrap();
     stage.supervise_apart(&(PATIENT.to_owned() + &text_plugin("")), |command| command);
     let plugin = stage.ready("text");
