@@ -1,5 +1,6 @@
 //! Starts what a test needs, waits for conditions, ends what it started.
 
+mod command;
 mod eventually;
 mod plugins;
 mod process;
@@ -8,6 +9,7 @@ mod raw;
 mod stage;
 mod tools;
 
+pub(crate) use command::{Bench, TEXT, running, send};
 pub(crate) use eventually::{eventually, eventually_or};
 pub(crate) use plugins::{PATIENT, QUICK, misbehaving, plugin, sdk_plugin, supervisor_program, text_plugin};
 pub(crate) use process::{PluginProcess, text};
