@@ -1,10 +1,6 @@
 //! Configurations of plugins: what they run, and how they misbehave.
 
-use std::path::Path;
-use std::process::Command;
-
 use plugbus::plugin::{Failure, Plugin};
-use plugbus::{config, supervisor::Supervisor};
 
 /// Fast enough that silence is noticed soon, slow enough that a busy machine is not taken for it.
 pub(crate) const QUICK: &str = "[survey]\ninterval = '250ms'\ndeadline = '250ms'\nmisses = 3\n";
@@ -49,27 +45,4 @@ fn act_as_plugin() {
         .method("echo", "Gives back what it is given.", |text: String| Ok::<_, Failure>(text))
         .method("panic", "Panics.", |text: String| -> Result<String, Failure> { panic!("{text}") });
     plugin.serve().unwrap();
-}
-
-/// Tells the supervisor's program where its configuration is.
-const ACT_AS_SUPERVISOR: &str = "TEST_ACT_AS_SUPERVISOR";
-
-/// A supervisor in a process of its own.
-pub(crate) fn supervisor_program(config: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["support::plugins::act_as_supervisor", "--exact", "--nocapture"]).env(ACT_AS_SUPERVISOR, config);
-    command
-}
-
-/// Not a test: a supervisor in a process of its own.
-#[test]
-fn act_as_supervisor() {
-    let Some(path) = std::env::var_os(ACT_AS_SUPERVISOR) else { return };
-    let spec = config::load(&[path]).unwrap().spec;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
-        let supervisor = Supervisor::start(spec).await.unwrap();
-        tokio::select! { _ = terminate.recv() => supervisor.stop().await, () = supervisor.stopped() => {} }
-    });
 }

@@ -66,7 +66,8 @@ impl Stage {
     /// Starts the supervisor in a process of its own, and waits until it can be called.
     pub(crate) fn supervise_apart(&mut self, config: &str, change: impl FnOnce(&mut Command) -> &mut Command) {
         let file = self.write_config(config);
-        let mut command = super::supervisor_program(&file);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus"));
+        command.arg("supervise").arg("-c").arg(file);
         command.env("PLUGBUS_DIR", self.root.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = change(&mut command).spawn().unwrap();
         let pid = child.id();
