@@ -1,8 +1,7 @@
 //! The four roles over NNG.
 //!
 //! Everything here follows from how NNG behaves, and each rule stands where it bites: `aio` fences what may not
-//! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` reads faster than answers are
-//! thrown away. NNG calls back on its own threads, so a callback stores what came, wakes, and returns.
+//! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` loses no answer. NNG calls back on its own threads, so a callback stores what came, wakes, and returns.
 
 mod aio;
 mod answerer;
