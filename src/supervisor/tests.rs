@@ -9,6 +9,8 @@ use super::*;
 use serde_json::json;
 
 use crate::bus::{BusDir, Card, Endpoint, ProcessId, Replier, Requester, Respondent};
+use crate::host::{Bus, CallError};
+use crate::plugin::{Failure, Plugin};
 use crate::wire::{Answer, Code, Fault, Info, Phase, Question, Reply, RequestHead, Want};
 
 /// Far longer than anything here takes, on any machine.
@@ -21,6 +23,11 @@ const MOOD: &str = "TEST_MOOD";
 #[tokio::test]
 async fn act_as_plugin() {
     let Ok(mood) = std::env::var(MOOD) else { return };
+    if mood == "serve" {
+        let pid = |_: Option<()>| Ok::<_, Failure>(std::process::id());
+        let plugin = Plugin::new("unused", "7").method("pid", "Its process.", pid);
+        return tokio::task::spawn_blocking(|| plugin.serve().unwrap()).await.unwrap();
+    }
     let given = |name| std::env::var(name).expect(name);
     let _replier = Replier::listen(&given("PLUGBUS_CALL_URL").parse().unwrap(), 1).unwrap();
     let survey: Endpoint = given("PLUGBUS_SURVEY_URL").parse().unwrap();
@@ -293,6 +300,32 @@ async fn a_dropped_handle_stops_everything() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert!(!id.is_alive());
+}
+
+#[tokio::test]
+async fn calls_find_their_plugin_again_after_a_kill_and_a_freeze() {
+    let stage = Stage::new(vec![acting("text", "serve")]).await;
+    let bus = Bus::at(stage.supervisor.directory()).unwrap();
+    // Made while the plugin is still starting: the supervisor says when it is ready.
+    let first: u32 = bus.call("text.pid", &()).await.unwrap();
+    let process = ProcessId::of(first).unwrap();
+    signal(first, rustix::process::Signal::KILL);
+    while process.is_alive() {
+        tokio::task::yield_now().await;
+    }
+    let second: u32 = loop {
+        match bus.call("pid", &()).await {
+            // It was sent before the broken connection was seen, and may have run: only the caller may repeat it.
+            Err(CallError::Died { .. }) => {}
+            called => break called.unwrap(),
+        }
+    };
+    assert_ne!(first, second);
+    signal(second, rustix::process::Signal::STOP);
+    stage.until("text", |plugin| plugin.pid != Some(second) && plugin.pid.is_some()).await;
+    let third: u32 = bus.call("pid", &()).await.unwrap();
+    assert_ne!(second, third);
+    stage.stop().await;
 }
 
 /// Calls the supervisor as any program would: by its card, over its endpoint.
