@@ -170,6 +170,30 @@ async fn what_falls_silent_is_killed_and_ready_again() {
 }
 
 #[tokio::test]
+async fn an_answer_in_somebody_elses_name_is_not_believed() {
+    let stage = Stage::new(vec![acting("text", "work")]).await;
+    stage.supervisor.wait_ready(LONG).await.unwrap();
+    let card = stage.cards()[0].clone();
+    let mut liar = Respondent::dial(&stage.dir().survey_endpoint().unwrap()).unwrap();
+    for _ in 0..3 {
+        let question = liar.next().await.unwrap();
+        let asked = Question::decode(question.body()).unwrap();
+        let lie = Answer::new(&asked, "text", &card.instance, Phase::Draining);
+        question.reply(&lie.encode().unwrap());
+    }
+    let told = format!("process {} answered as", std::process::id());
+    let end = Instant::now() + LONG;
+    while !stage.log("supervisor.events.jsonl").contains(&told) {
+        assert!(Instant::now() < end, "{}", stage.log("supervisor.events.jsonl"));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stage.log("supervisor.events.jsonl").matches("not believed").count(), 1, "each liar is named once");
+    let text = stage.until("text", |_| true).await;
+    assert_eq!((text.state, text.restarts, stage.cards().len()), (UnitState::Ready, 0, 1));
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn a_stop_leaves_no_process_and_no_file() {
     let mut stubborn = acting("stubborn", "ignore");
     stubborn.stop_grace = Duration::from_millis(200);
