@@ -1,0 +1,242 @@
+//! Programs that share no code with us: they call our plugin, and we call theirs.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use plugbus::bus::{Requester, Surveyor, block_on};
+use plugbus::wire::{Answer, Phase, Question, Reply, RequestHead, Want};
+use serde_json::{Value, json};
+
+use crate::support::{PluginProcess, RawCaller, eventually, golden, mangos, nngcat, python, refused_requests, text};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const SENTENCE: &str = "Live on time, emit no evil";
+const BACKWARDS: &str = "live on time ,emit no eviL";
+
+/// What a program printed on stdout; fails where the program does.
+#[track_caller]
+fn output(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+#[track_caller]
+fn output_json(command: &mut Command) -> Value {
+    serde_json::from_slice(&output(command)).unwrap()
+}
+
+fn python_plugin() -> Option<PluginProcess> {
+    let mut command = python()?;
+    command.arg(Path::new(ROOT).join("examples/python/text_plugin.py"));
+    Some(PluginProcess::start(command))
+}
+
+fn pynng_call(plugin: &PluginProcess, arguments: &[&str]) -> Option<Value> {
+    let mut command = python()?;
+    let command = command.arg(Path::new(ROOT).join("tests/interop/call.py"));
+    Some(output_json(command.arg(plugin.endpoint().as_str()).args(arguments)))
+}
+
+/// Calls over our own requester; an error reads as its code.
+fn call(plugin: &PluginProcess, method: &str, params: &Value) -> Result<Value, String> {
+    let requester = Requester::dial(plugin.endpoint()).unwrap();
+    let timeout = Duration::from_secs(30);
+    let body = RequestHead::new(method, timeout).encode(params).unwrap();
+    let reply = block_on(requester.request(&body, timeout)).unwrap();
+    match Reply::decode(&reply).unwrap() {
+        Reply::Result(raw) => Ok(raw.to().unwrap()),
+        Reply::Error(fault) => Err(fault.code.to_string()),
+    }
+}
+
+/// The code of a reply that is an error.
+#[track_caller]
+fn code(reply: &[u8]) -> String {
+    match Reply::decode(reply).unwrap() {
+        Reply::Error(fault) => fault.code.to_string(),
+        Reply::Result(raw) => panic!("a result: {:02x?}", raw.bytes()),
+    }
+}
+
+/// A call that runs until it is cancelled, as c-17.
+fn slow_call() -> Vec<u8> {
+    let head = RequestHead { id: Some("c-17"), ..RequestHead::new("slow_revert", Duration::from_secs(600)) };
+    head.encode(&json!({"text": "abc", "ms": 600_000})).unwrap()
+}
+
+/// Asks until the plugin answers and the answer is as wanted.
+fn ask(surveyor: &mut Surveyor, want: Want, wanted: impl Fn(&Answer) -> bool) -> Answer {
+    let mut round = 0;
+    eventually("an answer to the survey", || {
+        round += 1;
+        let question = Question::new(round, want).encode();
+        block_on(async {
+            let mut answers = surveyor.survey(&question, Duration::from_millis(200)).await.unwrap();
+            let (peer, body) = answers.next().await?;
+            let answer = Answer::decode(&body).unwrap();
+            assert_eq!(peer.pid, Some(answer.pid));
+            (answer.round == round && wanted(&answer)).then_some(answer)
+        })
+    })
+}
+
+fn surveyor(plugin: &PluginProcess) -> Surveyor {
+    Surveyor::listen(&plugin.bus().survey_endpoint().unwrap()).unwrap().0
+}
+
+fn terminate(plugin: &PluginProcess) {
+    let pid = rustix::process::Pid::from_raw(plugin.pid().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+}
+
+#[test]
+fn nngcat_calls_our_plugin() {
+    let Some(mut nngcat) = nngcat() else { return };
+    let plugin = text();
+    let request = plugin.scratch().join("request");
+    std::fs::write(&request, golden("both/request")).unwrap();
+    nngcat.arg("--req").arg("--connect-ipc").arg(plugin.socket()).arg("--file").arg(request);
+    assert_eq!(output(nngcat.args(["--recv-timeout", "30", "--raw"])), golden("both/reply"));
+}
+
+#[test]
+fn pynng_calls_our_plugin() {
+    let plugin = text();
+    let Some(reply) = pynng_call(&plugin, &["revert", &json!(SENTENCE).to_string()]) else { return };
+    assert_eq!(reply, json!({"v": 1, "result": BACKWARDS}));
+    let refused = pynng_call(&plugin, &["revert", "\"x\"", "{\"instance\": \"another\"}"]).unwrap();
+    assert_eq!(refused["error"]["code"], "stale_instance");
+    let misspelt = pynng_call(&plugin, &["revrt"]).unwrap();
+    assert_eq!(misspelt["error"]["code"], "no_method");
+    assert!(misspelt["error"]["message"].as_str().unwrap().contains("revert"), "{misspelt}");
+}
+
+#[test]
+fn mangos_calls_our_plugin() {
+    let Some(mut mangos) = mangos() else { return };
+    let plugin = text();
+    mangos.args(["call", plugin.endpoint().as_str(), "revert", &json!(SENTENCE).to_string()]);
+    assert_eq!(output_json(&mut mangos), json!({"v": 1, "result": BACKWARDS}));
+}
+
+#[test]
+fn a_plugin_in_python_is_surveyed_called_and_stopped() {
+    let Some(mut plugin) = python_plugin() else { return };
+    let mut surveyor = surveyor(&plugin);
+    let answer = ask(&mut surveyor, Want::Info, |answer| answer.state == Phase::Ready);
+    let found = (answer.name.as_str(), answer.instance.as_str(), answer.pid);
+    assert_eq!(found, (PluginProcess::NAME, PluginProcess::INSTANCE, plugin.pid()));
+    let methods: Vec<String> = answer.info.unwrap().methods.into_iter().map(|method| method.name).collect();
+    assert_eq!(methods, ["revert", "count", "wrap", "slow_revert"]);
+
+    assert_eq!(call(&plugin, "revert", &json!(SENTENCE)), Ok(json!(BACKWARDS)));
+    // Draining: a new call is refused, the one that runs is waited for and answered, then it ends with 0.
+    let mut slow = RawCaller::connect(&plugin.socket()).unwrap();
+    slow.send(&[0x8000_0001], &slow_call()).unwrap();
+    ask(&mut surveyor, Want::Ping, |answer| answer.load.in_flight == 1);
+    terminate(&plugin);
+    ask(&mut surveyor, Want::Ping, |answer| answer.state == Phase::Draining);
+    assert_eq!(call(&plugin, "revert", &json!("x")), Err("draining".to_owned()));
+    assert_eq!(call(&plugin, "$cancel", &json!({"id": "c-17"})), Ok(json!(true)));
+    assert_eq!(code(&slow.receive().unwrap().1), "cancelled");
+    assert_eq!(plugin.exit().code(), Some(0));
+    assert!(!plugin.socket().exists());
+}
+
+#[test]
+fn calls_that_run_hold_up_no_survey_in_python() {
+    let Some(plugin) = python_plugin() else { return };
+    let mut surveyor = surveyor(&plugin);
+    let mut callers = Vec::new();
+    for running in 1..=4 {
+        let mut caller = RawCaller::connect(&plugin.socket()).unwrap();
+        caller.send(&[0x8000_0001], &slow_call()).unwrap();
+        callers.push(caller);
+        ask(&mut surveyor, Want::Ping, |answer| answer.load.in_flight == running);
+    }
+    assert_eq!(call(&plugin, "revert", &json!("x")), Err("busy".to_owned()));
+    assert_eq!(call(&plugin, "$cancel", &json!({"id": "c-17"})), Ok(json!(true)));
+    for mut caller in callers {
+        assert_eq!(code(&caller.receive().unwrap().1), "cancelled");
+    }
+    assert_eq!(call(&plugin, "$cancel", &json!({"id": "c-17"})), Ok(json!(false)));
+}
+
+#[test]
+fn a_plugin_in_python_refuses_what_is_to_be_refused() {
+    let Some(plugin) = python_plugin() else { return };
+    for (name, body, expected) in refused_requests() {
+        // Python reads deeper than the protocol asks for, and may.
+        if name == "request-too-deep" {
+            continue;
+        }
+        let reply = RawCaller::connect(&plugin.socket()).unwrap().call(&body).unwrap();
+        assert_eq!(expected, code(&reply), "{name}");
+    }
+}
+
+#[test]
+fn the_same_plugin_in_python_and_in_rust() {
+    let Some(theirs) = python_plugin() else { return };
+    let ours = text();
+    for (method, params) in [
+        ("revert", json!(SENTENCE)),
+        ("revert", json!("")),
+        (
+            "revert",
+            json!("e\u{301}a \u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467} \u{1f1e9}\u{1f1ea}\u{1f1eb}\u{1f1f7}"),
+        ),
+        ("revert", json!("\u{1f44d}\u{1f3fd}\u{2764}\u{fe0f} \u{110b}\u{1161}\u{11ab}\u{c548} a\r\nb")),
+        ("revert", json!(7)),
+        ("count", json!("two words\nand three more\n")),
+        ("count", json!("")),
+        ("wrap", json!({"text": SENTENCE, "width": 9})),
+        ("wrap", json!({"text": "unbelievably long", "width": 4})),
+        ("wrap", json!({"text": SENTENCE, "width": 0})),
+        ("wrap", json!({"text": SENTENCE})),
+        ("slow_revert", json!({"text": "abc", "ms": 10})),
+        ("$ping", Value::Null),
+        ("nothing", Value::Null),
+        ("$nothing", Value::Null),
+    ] {
+        assert_eq!(call(&theirs, method, &params), call(&ours, method, &params), "{method} {params}");
+    }
+}
+
+#[test]
+fn a_plugin_in_go_is_surveyed_called_and_stopped() {
+    let Some(mut mangos) = mangos() else { return };
+    mangos.arg("plugin");
+    let mut plugin = PluginProcess::start(mangos);
+    let mut surveyor = surveyor(&plugin);
+    let answer = ask(&mut surveyor, Want::Info, |answer| answer.state == Phase::Ready);
+    assert_eq!(answer.info.unwrap().methods[0].name, "revert");
+    assert_eq!(call(&plugin, "revert", &json!(SENTENCE)), Ok(json!(BACKWARDS)));
+    assert_eq!(call(&plugin, "$stop", &Value::Null), Ok(Value::Null));
+    assert_eq!(plugin.exit().code(), Some(0));
+}
+
+#[test]
+fn the_plugin_of_the_protocol_text_works_and_has_30_lines() {
+    let Some(mut python) = python() else { return };
+    let document = std::fs::read_to_string(Path::new(ROOT).join("docs/protocol.md")).unwrap();
+    let snippet = document.split("```python plugin\n").nth(1).expect("the plugin").split("```").next().unwrap();
+    let lines = snippet.lines().filter(|line| !line.trim().is_empty()).count();
+    assert!(lines <= 30, "the plugin has {lines} lines");
+
+    python.args(["-c", snippet]);
+    let mut plugin = PluginProcess::start(python);
+    let mut surveyor = surveyor(&plugin);
+    let answer = ask(&mut surveyor, Want::Info, |answer| answer.state == Phase::Ready);
+    assert_eq!(answer.info.unwrap().methods[0].name, "revert");
+    assert_eq!(call(&plugin, "revert", &json!(SENTENCE)), Ok(json!(BACKWARDS)));
+    assert_eq!(call(&plugin, "revrt", &json!(SENTENCE)), Err("no_method".to_owned()));
+    assert_eq!(call(&plugin, "revert", &json!(7)), Err("failed".to_owned()));
+    for builtin in ["$ping", "$info", "$stats", "$cancel"] {
+        call(&plugin, builtin, &json!({"id": "c-17"})).unwrap();
+    }
+    terminate(&plugin);
+    assert_eq!(plugin.exit().code(), Some(0));
+}
