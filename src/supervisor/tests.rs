@@ -43,6 +43,9 @@ async fn act_as_plugin() {
         if asked.want == Want::Info {
             answer.info = Some(Info { version: "7".into(), methods: Vec::new() });
         }
+        if mood == "take its time" {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
         question.reply(&answer.encode().unwrap());
     }
 }
@@ -171,21 +174,19 @@ async fn what_falls_silent_is_killed_and_ready_again() {
 
 #[tokio::test]
 async fn an_answer_in_somebody_elses_name_is_not_believed() {
-    let stage = Stage::new(vec![acting("text", "work")]).await;
+    // The round is over when the plugin has answered, and the lie has to come before that.
+    let stage = Stage::new(vec![acting("text", "take its time")]).await;
     stage.supervisor.wait_ready(LONG).await.unwrap();
     let card = stage.cards()[0].clone();
     let mut liar = Respondent::dial(&stage.dir().survey_endpoint().unwrap()).unwrap();
-    for _ in 0..3 {
-        let question = liar.next().await.unwrap();
-        let asked = Question::decode(question.body()).unwrap();
-        let lie = Answer::new(&asked, "text", &card.instance, Phase::Draining);
-        question.reply(&lie.encode().unwrap());
-    }
     let told = format!("process {} answered as", std::process::id());
     let end = Instant::now() + LONG;
     while !stage.log("supervisor.events.jsonl").contains(&told) {
         assert!(Instant::now() < end, "{}", stage.log("supervisor.events.jsonl"));
-        tokio::task::yield_now().await;
+        let question = liar.next().await.unwrap();
+        let asked = Question::decode(question.body()).unwrap();
+        let lie = Answer::new(&asked, "text", &card.instance, Phase::Draining);
+        question.reply(&lie.encode().unwrap());
     }
     assert_eq!(stage.log("supervisor.events.jsonl").matches("not believed").count(), 1, "each liar is named once");
     let text = stage.until("text", |_| true).await;
@@ -234,8 +235,9 @@ async fn what_cannot_run_says_why_and_disturbs_nobody() {
     assert!(crashed.reason.contains(": out of cheese; restarting in "), "{}", crashed.reason);
     let lost = stage.until("lost", |plugin| plugin.state == UnitState::Failed).await;
     assert!(lost.reason.starts_with("program not found: /no/such/program"), "{}", lost.reason);
-    let late = stage.until("late", |plugin| plugin.restarts >= 1).await.last_end.unwrap().reason;
-    assert!(late.starts_with("not ready 300 ms after its start: it still says that it is starting;"), "{late}");
+    // On a busy machine the first of its processes may not get as far as to answer.
+    let late = "not ready 300 ms after its start: it still says that it is starting;";
+    stage.until("late", |plugin| plugin.last_end.as_ref().is_some_and(|end| end.reason.starts_with(late))).await;
     assert_eq!(stage.until("text", |plugin| plugin.state == UnitState::Ready).await.restarts, 0);
     let error = stage.supervisor.wait_ready(LONG).await.unwrap_err().to_string();
     assert!(error.contains("lost is failed: program not found"), "{error}");
@@ -277,7 +279,8 @@ async fn leftovers_of_a_dead_supervisor_are_ended_and_what_people_started_is_not
     dir.create().unwrap();
     let start = || {
         let mut command = Command::new("sleep");
-        command.arg("1000").stdin(Stdio::null()).process_group(0).spawn().unwrap()
+        command.arg("60").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        command.spawn().unwrap()
     };
     let (mut left, mut by_hand) = (start(), start());
     let card = |name: &str, pid: u32| Card {
@@ -413,4 +416,27 @@ async fn its_builtin_stop_stops_everything() {
     requester.request(&request, LONG).await.unwrap();
     stage.supervisor.stopped().await;
     assert!(!process.is_alive());
+}
+
+#[test]
+fn a_runtime_that_ends_first_takes_every_plugin_with_it() {
+    for worker_threads in [0, 2] {
+        let mut builder = match worker_threads {
+            0 => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        };
+        let runtime = builder.enable_all().build().unwrap();
+        let stage = runtime.block_on(async {
+            let stage = Stage::new(vec![acting("text", "work")]).await;
+            stage.supervisor.wait_ready(LONG).await.unwrap();
+            stage
+        });
+        let process = stage.cards()[0].process;
+        drop(runtime);
+        let end = Instant::now() + LONG;
+        while process.is_alive() {
+            assert!(Instant::now() < end, "it lives on");
+            std::thread::yield_now();
+        }
+    }
 }

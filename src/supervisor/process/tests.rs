@@ -164,11 +164,35 @@ async fn a_process_of_a_dead_supervisor_is_ended_with_all_that_it_started() {
 }
 
 #[test]
+fn a_start_that_fails_half_way_leaves_no_process() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let mark = root.path().join("mark");
+    let script = format!("echo $$ > {0}.new && mv {0}.new {0}; sleep 1000", mark.display());
+    let half_way = std::panic::catch_unwind(|| {
+        // Without input and output a runtime cannot watch for the exit.
+        runtime.block_on(async { spawn(&launch("sh", &["-c", &script])) })
+    });
+    assert!(half_way.is_err());
+    let end = std::time::Instant::now() + Duration::from_secs(10);
+    let its_pid = || fs::read_to_string(&mark).ok()?.trim().parse().ok();
+    // It may be ended before it gets as far as to say its pid.
+    while its_pid().and_then(ProcessId::of).is_some() {
+        assert!(std::time::Instant::now() < end, "it lives on");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn invariant_8_only_a_verified_process_is_signalled() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _context = runtime.enter();
+    let Spawned { process, .. } = shell("sleep 1000");
+    let child = process.id();
+    assert!(!group::signal_foreign_group(ProcessId { start_time: child.start_time + 1, ..child }, Signal::KILL));
+    assert!(!group::signal_foreign_group(ProcessId { start_time: 0, ..child }, Signal::KILL));
+    assert!(child.is_alive());
     let own = ProcessId::own();
-    let somebody_else = ProcessId { start_time: own.start_time + 1, ..own };
-    assert!(!group::signal_foreign_group(somebody_else, Signal::KILL));
-    assert!(!group::signal_foreign_group(ProcessId { start_time: 0, ..own }, Signal::KILL));
     assert!(!group::signal_foreign_group(ProcessId { pid: 0, start_time: 1 }, Signal::KILL));
     assert!(leads_group_of(own.pid, own.pid));
     assert!(!leads_group_of(own.pid, 1));
