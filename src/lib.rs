@@ -20,6 +20,6 @@ pub mod plugin;
 pub mod supervisor;
 
 /// Compiles what the README shows.
-#[cfg(all(doctest, feature = "host"))]
+#[cfg(all(doctest, feature = "host", feature = "plugin"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

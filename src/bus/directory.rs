@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{env, ffi::OsStr};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 
 use super::{BusError, Card, Endpoint};
 use crate::wire::check_plugin_name;
@@ -207,9 +207,16 @@ pub(crate) fn write_whole(path: &Path, text: &[u8]) -> Result<(), BusError> {
     })
 }
 
-fn read_card(path: &Path) -> Option<Card> {
+/// The start of a file, whatever it is: who opens a FIFO to read would wait for somebody who writes.
+pub(crate) fn read_start(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(path).ok()?.take(MAX_CARD).read_to_end(&mut text).ok()?;
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)?.take(limit).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn read_card(path: &Path) -> Option<Card> {
+    let text = read_start(path, MAX_CARD).ok()?;
     let card: Card = serde_json::from_slice(&text).ok()?;
     // The file's own name is what the instance was given; a card may not speak for another.
     let named = format!("{}.{}.json", card.name, card.instance);

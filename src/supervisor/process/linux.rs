@@ -1,5 +1,6 @@
 //! Exits by pidfd: seen at once, without polling, without a thread, without SIGCHLD.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -48,4 +49,23 @@ pub(in crate::supervisor) fn group_of(pid: u32) -> Option<u32> {
     // The second field is the program's name in parentheses, which may hold anything, `)` included.
     let after_name = stat.iter().rposition(|byte| *byte == b')')?;
     std::str::from_utf8(stat.get(after_name + 2..)?).ok()?.split(' ').nth(2)?.parse().ok()
+}
+
+/// The leader of a process group that was started with these variables.
+///
+/// For processes whose supervisor was killed before it could write down who they are. It held a lock until then,
+/// and a child shares that until its program is executed: whoever holds the lock now finds the new environment.
+pub(in crate::supervisor) fn leader_with(variables: &[(&str, &OsStr)]) -> Option<ProcessId> {
+    let wanted: Vec<_> =
+        variables.iter().map(|(name, value)| [name.as_bytes(), b"=", value.as_encoded_bytes()].concat()).collect();
+    let pids =
+        std::fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut leaders = pids.filter(|pid: &u32| group_of(*pid) == Some(*pid));
+    leaders.find_map(|pid| {
+        // Who it is comes first: if the pid is another's by the time the variables are read, that is no longer it.
+        let process = ProcessId::of(pid)?;
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let has = |wanted: &Vec<u8>| environment.split(|byte| *byte == 0).any(|found| found == wanted.as_slice());
+        (wanted.iter().all(has) && process.is_alive()).then_some(process)
+    })
 }

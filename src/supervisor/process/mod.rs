@@ -28,7 +28,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 pub(super) use command::Launch;
 pub(super) use error::SpawnError;
 pub(super) use group::{end_foreign, leads_group_of};
-pub(super) use system::group_of;
+pub(super) use system::{group_of, leader_with};
 
 use super::unit::ExitState;
 use crate::bus::ProcessId;

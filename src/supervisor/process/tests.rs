@@ -198,3 +198,21 @@ fn invariant_8_only_a_verified_process_is_signalled() {
     assert!(!leads_group_of(own.pid, 1));
     assert_eq!(system::group_of(own.pid), other::group_of(own.pid));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_leader_is_found_by_what_it_was_given() {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+    let mut command = Command::new("sleep");
+    command.arg("1000").env("TEST_BUS", "/a/b").env("TEST_INSTANCE", "k3");
+    let mut leader = command.process_group(0).spawn().unwrap();
+    let mut follower = command.process_group(leader.id().try_into().unwrap()).spawn().unwrap();
+    let given = |bus: &'static str| [("TEST_BUS", bus.as_ref()), ("TEST_INSTANCE", "k3".as_ref())];
+    let found = [system::leader_with(&given("/a/b")), system::leader_with(&given("/a")), other::leader_with(&[])];
+    assert_eq!(found, [ProcessId::of(leader.id()), None, None]);
+    for child in [&mut leader, &mut follower] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

@@ -37,11 +37,11 @@ pub(in crate::supervisor) async fn clear_leftovers(dir: &BusDir, plugins: &[Plug
 }
 
 async fn end(dir: &BusDir, record: &InstanceRecord, grace: Duration, journal: &Journal) {
-    let subject =
-        Subject { plugin: &record.name, replica: 0, instance: Some(&record.instance), pid: Some(record.process.pid) };
-    if record.process.is_alive() {
+    if let Some(process) = record.alive(dir) {
+        let (plugin, instance) = (record.name.as_str(), Some(record.instance.as_str()));
+        let subject = Subject { plugin, replica: 0, instance, pid: Some(process.pid) };
         journal.noted(subject, "left behind by a supervisor that died; ending it");
-        if !end_foreign(record.process, grace).await {
+        if !end_foreign(process, grace).await {
             // Without its record nobody would ever look for it again.
             journal.noted(subject, "left behind, and SIGKILL does not end it");
             return;
