@@ -82,7 +82,7 @@ fn spec(directory: &Path, plugins: Vec<PluginSpec>) -> SupervisorSpec {
     SupervisorSpec {
         bus: "default".into(),
         directory: Some(directory.into()),
-        survey: SurveySpec { interval: Duration::from_millis(100), deadline: Duration::from_millis(100), misses: 3 },
+        survey: SurveySpec { interval: Duration::from_millis(100), deadline: Duration::from_millis(500), misses: 3 },
         log: LogSpec { max_size: 1 << 20, keep: 2 },
         plugins,
     }
