@@ -163,13 +163,19 @@ impl<'a> Request<'a> {
         if known.is_empty() {
             return Err(CallError::NoBus(self.bus.directory().path().into()));
         }
+        if let Some(instance) = target.instance {
+            // An instance never comes back, so there is nothing to wait for.
+            let reason = format!("its instance {instance} is not on the bus");
+            return Err(CallError::Unreachable { plugin: target.name(), reason });
+        }
         let asked = Target { plugin: Some(SUPERVISOR), method: "wait", instance: None };
         let supervisor = match target.plugin {
             Some(SUPERVISOR) => None,
             _ => shared.links.least_busy(asked.candidates(&known))?,
         };
         let Some(supervisor) = supervisor else { return Err(target.missing(&known)) };
-        let wait = Wait { plugin: target.plugin, method: target.plugin.is_none().then_some(target.method), not };
+        let own = !target.method.starts_with('$');
+        let wait = Wait { plugin: target.plugin, method: own.then_some(target.method), not };
         match self.send(asked.method, &supervisor, &wait, deadline).await {
             Ok(_) if Instant::now() < deadline => Ok(()),
             Ok(_) | Err(Refused::For(CallError::Deadline { .. })) => Err(self.too_slow(target)),

@@ -58,6 +58,7 @@ fn what_does_not_exist_names_the_nearest() {
     for (args, meant) in [
         (&["call", "revrt", "x"][..], "did you mean revert?"),
         (&["call", "txt.revert", "x"], "did you mean text?"),
+        (&["call", "text.revrt", "x"], "did you mean revert?"),
         (&["describe", "txt"], "did you mean text?"),
         (&["describe", "text.warp"], "did you mean wrap?"),
     ] {
