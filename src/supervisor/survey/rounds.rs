@@ -229,8 +229,7 @@ impl Rounds {
     pub(in crate::supervisor) fn over(&mut self, round: u64, asked: Instant, ended: Instant) -> Option<RoundOver> {
         let current = self.current.take_if(|_| round == self.number)?;
         let times = RoundTimes { planned: current.planned, asked, ended, window: current.window };
-        // Where all answered all the same, there is nothing to void.
-        let void = times.are_void() && !current.missing.is_empty();
+        let void = times.are_void();
         match current.kind {
             RoundKind::Regular => {
                 self.void += u64::from(void);
