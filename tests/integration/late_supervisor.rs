@@ -4,28 +4,33 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::{LONG, QUICK, Stage, signal, text_plugin};
+use crate::support::{LONG, Stage, misbehaving, signal, text_plugin};
 
-/// Longer than any plugin may be silent with [`QUICK`].
-const AWAY: Duration = Duration::from_secs(2);
+/// Whoever misses a second round in a row is silent; there is always a round that waits for who does not answer.
+const STRICT: &str = "[survey]\ninterval = '1s'\ndeadline = '1s'\nmisses = 2\n";
+
+/// Longer than any plugin may be silent.
+const AWAY: Duration = Duration::from_millis(3500);
 
 #[test]
 fn invariant_5_a_supervisor_that_was_stopped_restarts_nobody() {
-    let stage = Stage::spawn(&(QUICK.to_owned() + &text_plugin("replicas = 3")));
-    let before = stage.ready("text");
+    let stage = Stage::spawn(&(STRICT.to_owned() + &text_plugin("") + &misbehaving("other", "", "")));
+    let (frozen, other) = (stage.ready("text"), stage.ready("other"));
     let bus = stage.caller();
-    for _ in 0..2 {
-        signal(stage.supervisor_pid(), Signal::STOP);
-        let since = Instant::now();
-        while since.elapsed() < AWAY {
-            assert_eq!(bus.request("text.revert").timeout(LONG).call::<String, _>("ab").unwrap(), "ba");
-        }
-        signal(stage.supervisor_pid(), Signal::CONT);
-        // By now it has had time to judge the round in which it was away, and more.
-        (0..5).for_each(|_| drop(stage.survey()));
+    signal(frozen.pid.unwrap(), Signal::STOP);
+    stage.until("text", |plugin| plugin.missed == 1);
+    // The round that is under way finds its time run out, and an answer missing.
+    signal(stage.supervisor_pid(), Signal::STOP);
+    let since = Instant::now();
+    while since.elapsed() < AWAY {
+        assert_eq!(bus.request("other.echo").timeout(LONG).call::<String, _>("ab").unwrap(), "ab");
     }
+    signal(stage.supervisor_pid(), Signal::CONT);
+    signal(frozen.pid.unwrap(), Signal::CONT);
+    let after = stage.until("text", |plugin| plugin.missed == 0);
     let status = stage.status();
     assert!(status.void_rounds > 0, "no round was found void: {status:?}");
-    assert!(status.plugins.iter().all(|plugin| plugin.restarts == 0), "{:?}", status.plugins);
-    assert_eq!(stage.plugin("text").pid, before.pid);
+    assert_eq!((after.pid, after.restarts), (frozen.pid, 0));
+    assert_eq!((stage.plugin("other").pid, stage.plugin("other").restarts), (other.pid, 0));
+    assert!(stage.reasons("text", "silent").is_empty());
 }

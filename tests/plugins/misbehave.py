@@ -6,7 +6,7 @@ any Python 3, without packages.
 
 Moods:
   exit=N            exits at once with code N
-  exit-when-ready=N exits with code N once it has told that it is ready
+  exit-when-ready=N exits with code N when it is asked again after it has told, twice, that it is ready
   die=BYTES         prints these bytes (Python escapes), flushes, and kills itself with SIGKILL
   mute              never answers a survey
   starting          is starting for ever
@@ -30,7 +30,7 @@ MOODS = dict(word.partition("=")[::2] for word in os.environ.get("MISBEHAVE", ""
 NAME, INSTANCE = os.environ["PLUGBUS_NAME"], os.environ["PLUGBUS_INSTANCE"]
 METHODS = ["echo", "note", "note_and_hang", "spin", "printed"]
 REPLIER, RESPONDENT = 0x31, 0x63
-printed = 0
+printed = told = 0
 
 
 # MessagePack, as much of it as the protocol needs.
@@ -127,9 +127,13 @@ def instance_of(name):
 
 
 def answer(connection, ids, body):
+    global told
     question = unpack(body)
     if "mute" in MOODS:
         return
+    # Not right after an answer: that would be lost with the connection.
+    if "exit-when-ready" in MOODS and told == 2:
+        leave(int(MOODS["exit-when-ready"]))
     if "garbage" in MOODS:
         for junk in b"", b"\xc1", os.urandom(200), pack("no answer"), pack([1] * 9):
             connection.send(ids, junk)
@@ -144,8 +148,7 @@ def answer(connection, ids, body):
         answer["info"] = {"version": "6.6.6", "methods": [{"name": method} for method in METHODS]}
     for _ in range(2 if "twice" in MOODS else 1):
         connection.send(ids, pack(answer))
-    if "exit-when-ready" in MOODS and question["want"] == "info":
-        leave(int(MOODS["exit-when-ready"]))
+    told += 1
 
 
 def note(path):

@@ -33,6 +33,10 @@ pub(super) use system::{group_of, leader_with};
 use super::unit::ExitState;
 use crate::bus::ProcessId;
 
+/// A process is just executing a program, and nothing can be said of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Executing;
+
 /// A child that leads its own process group and has not been reaped.
 ///
 /// Dropping it kills the whole group: no process is left behind by a task that was given up.

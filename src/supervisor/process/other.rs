@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, WaitId, WaitIdOptions, getpgid, waitid};
 use tokio::sync::oneshot;
 
+use super::Executing;
 use crate::bus::ProcessId;
 
 /// How often a process that is not our child is looked at.
@@ -64,6 +65,6 @@ pub(in crate::supervisor) fn group_of(pid: u32) -> Option<u32> {
 }
 
 /// The leader of a process group that was started with these variables; not to be found out without `/proc`.
-pub(in crate::supervisor) fn leader_with(_: &[(&str, &OsStr)]) -> Option<ProcessId> {
-    None
+pub(in crate::supervisor) fn leader_with(_: &[(&str, &OsStr)]) -> Result<Option<ProcessId>, Executing> {
+    Ok(None)
 }

@@ -209,8 +209,10 @@ fn a_leader_is_found_by_what_it_was_given() {
     let mut leader = command.process_group(0).spawn().unwrap();
     let mut follower = command.process_group(leader.id().try_into().unwrap()).spawn().unwrap();
     let given = |bus: &'static str| [("TEST_BUS", bus.as_ref()), ("TEST_INSTANCE", "k3".as_ref())];
-    let found = [system::leader_with(&given("/a/b")), system::leader_with(&given("/a")), other::leader_with(&[])];
-    assert_eq!(found, [ProcessId::of(leader.id()), None, None]);
+    assert_eq!(system::leader_with(&given("/a/b")), Ok(ProcessId::of(leader.id())));
+    // Somebody on this machine may be executing a program just now, so it need not be certain.
+    assert!(!matches!(system::leader_with(&given("/a")), Ok(Some(_))));
+    assert_eq!(other::leader_with(&[]), Ok(None));
     for child in [&mut leader, &mut follower] {
         child.kill().unwrap();
         child.wait().unwrap();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::bus::{BusDir, ProcessId, read_start};
-use crate::supervisor::process::leader_with;
+use crate::supervisor::process::{Executing, leader_with};
 use crate::wire::check_plugin_name;
 
 /// A record larger than this is none of ours.
@@ -33,13 +33,11 @@ impl InstanceRecord {
     }
 
     /// The process, if it is still alive; of one that was only planned, whoever was started as that instance.
-    pub(super) fn alive(&self, dir: &BusDir) -> Option<ProcessId> {
+    pub(super) fn alive(&self, dir: &BusDir) -> Result<Option<ProcessId>, Executing> {
+        let (bus, instance) = (dir.path().as_os_str(), self.instance.as_ref());
         match self.process {
-            UNKNOWN => leader_with(&[
-                ("PLUGBUS_BUS_DIR", dir.path().as_os_str()),
-                ("PLUGBUS_INSTANCE", self.instance.as_ref()),
-            ]),
-            known => known.is_alive().then_some(known),
+            UNKNOWN => leader_with(&[("PLUGBUS_BUS_DIR", bus), ("PLUGBUS_INSTANCE", instance)]),
+            known => Ok(known.is_alive().then_some(known)),
         }
     }
 

@@ -1,5 +1,8 @@
 //! Configurations of plugins: what they run, and how they misbehave.
 
+use std::process::Command;
+use std::sync::OnceLock;
+
 use plugbus::plugin::{Failure, Plugin};
 
 /// Fast enough that silence is noticed soon, slow enough that a busy machine is not taken for it.
@@ -21,7 +24,17 @@ pub(crate) fn text_plugin(more: &str) -> String {
 /// `tests/plugins/misbehave.py` in a mood.
 pub(crate) fn misbehaving(name: &str, mood: &str, more: &str) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugins/misbehave.py");
-    plugin(name, &["python3", "-S", "-E", script], &format!("env = {{ MISBEHAVE = '{mood}' }}\n{more}"))
+    plugin(name, &[python3(), "-S", "-E", script], &format!("env = {{ MISBEHAVE = '{mood}' }}\n{more}"))
+}
+
+/// The Python that `python3` comes to in the end: behind that name may be a slow script that looks for it.
+fn python3() -> &'static str {
+    static FOUND: OnceLock<String> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let found =
+            Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().expect("Python 3");
+        String::from_utf8(found.stdout).unwrap().trim().to_owned()
+    })
 }
 
 /// A plugin made with the SDK, for what the one that ships does not do.
