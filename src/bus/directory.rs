@@ -176,7 +176,7 @@ impl BusDir {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(BusLock { _file: file })
+        Ok(BusLock { file })
     }
 
     fn file(&self, name: &str, instance: &str, ending: &str) -> PathBuf {
@@ -187,7 +187,14 @@ impl BusDir {
 /// Held by the one supervisor of a bus; the kernel lets go of it however the process ends.
 #[derive(Debug)]
 pub struct BusLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for BusLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child between its fork and its exec still has the descriptor for a moment.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// Writes a file so that a reader sees the old text or the new one, never a part.
