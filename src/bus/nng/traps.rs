@@ -178,8 +178,9 @@ fn requests_dropped_early_leave_no_trace() {
 fn a_requester_may_be_dropped_with_requests_under_way() {
     let place = Place::new();
     let endpoint = place.endpoint("echo");
-    let _guard = echo(&endpoint);
-    for _ in 0..100 {
+    // Never closed: requests may still be on their way to it, and NNG does not survive that (see `Requester`).
+    std::mem::forget(echo(&endpoint));
+    for _ in 0..20 {
         let requester = Requester::dial(&endpoint).unwrap();
         let mut request = Box::pin(requester.request(b"x", LONG));
         let _ = request.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
@@ -206,7 +207,7 @@ fn strangers_that_connect_and_leave_disturb_nobody() {
 
 #[test]
 fn more_than_128_answers_to_one_survey_all_arrive() {
-    const CROWD: usize = 200;
+    const CROWD: usize = 140;
     let place = Place::new();
     let endpoint = place.endpoint("survey");
     let (mut surveyor, mut events) = Surveyor::listen(&endpoint).unwrap();
