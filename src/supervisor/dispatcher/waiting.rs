@@ -64,7 +64,10 @@ pub(super) fn look<'a>(query: &WaitQuery, units: impl Iterator<Item = &'a Unit> 
     if let Some(found) = fitting.clone().find_map(|unit| ready(unit, query)) {
         return Prospect::Ready(found);
     }
-    if fitting.clone().any(|unit| !matches!(unit.state(), UnitState::Stopped | UnitState::Failed)) {
+    if fitting
+        .clone()
+        .any(|unit| !matches!(unit.state(), UnitState::Stopped | UnitState::Failed | UnitState::Disabled))
+    {
         return Prospect::Soon;
     }
     // A plugin that never ran is no likely owner of a method that nobody has asked it for by name.
