@@ -4,7 +4,9 @@ use std::os::unix::net::UnixDatagram;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use plugbus::bus::{Replier, Respondent};
 use plugbus::plugin::{Context, Failure, Plugin};
+use plugbus::wire::{Answer, Info, Phase, Question, Reply, Want};
 
 /// What the program is to act as, when it is one of the plugins.
 pub(crate) const ACT: &str = "FAULTS_ACT";
@@ -30,8 +32,56 @@ pub(crate) fn run() -> ExitCode {
     match std::env::var(ACT).unwrap().as_str() {
         "crash" => ExitCode::from(3),
         "beacon" => ExitCode::SUCCESS,
+        "deaf to calls" => by_hand(Ear { calls: false, surveys: u64::MAX, delay: Duration::ZERO }),
+        "deaf to surveys" => by_hand(Ear { calls: true, surveys: 3, delay: Duration::ZERO }),
+        "slow to answer" => {
+            let delay = std::env::var("FAULTS_DELAY").unwrap().parse().unwrap();
+            by_hand(Ear { calls: true, surveys: u64::MAX, delay: Duration::from_millis(delay) })
+        }
         _ => serve(),
     }
+}
+
+/// What a plugin that speaks by hand hears.
+struct Ear {
+    calls: bool,
+    /// How many surveys it answers before it falls silent.
+    surveys: u64,
+    delay: Duration,
+}
+
+fn by_hand(ear: Ear) -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let given = |name| std::env::var(name).unwrap();
+        let mut replier = Replier::listen(&given("PLUGBUS_CALL_URL").parse().unwrap(), 16).unwrap();
+        let mut respondent = Respondent::dial(&given("PLUGBUS_SURVEY_URL").parse().unwrap()).unwrap();
+        tokio::spawn(async move {
+            let mut answered = 0;
+            while let Some(question) = respondent.next().await {
+                let asked = Question::decode(question.body()).unwrap();
+                if answered == ear.surveys {
+                    continue;
+                }
+                answered += 1;
+                let mut answer =
+                    Answer::new(&asked, &given("PLUGBUS_NAME"), &given("PLUGBUS_INSTANCE"), Phase::Ready);
+                answer.info = (asked.want == Want::Info).then(Info::default);
+                // Each after its own delay: whoever is slow to one question must not be slower to the next.
+                tokio::spawn(async move {
+                    tokio::time::sleep(ear.delay).await;
+                    question.reply(&answer.encode().unwrap());
+                });
+            }
+        });
+        if ear.calls {
+            while let Some(call) = replier.next().await {
+                call.reply(&Reply::encode_result(&"heard").unwrap());
+            }
+        }
+        std::future::pending::<()>().await;
+    });
+    ExitCode::SUCCESS
 }
 
 fn serve() -> ExitCode {

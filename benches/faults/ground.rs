@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::Stage;
 
@@ -34,6 +34,11 @@ impl Holdings {
             resident_kib: status_field(pid, "VmRSS:"),
         }
     }
+}
+
+/// When an event was, by the wall clock of its stamp.
+pub(crate) fn stamp(event: &serde_json::Value) -> SystemTime {
+    humantime::parse_rfc3339(event["at"].as_str().unwrap()).unwrap()
 }
 
 /// A line of `/proc/PID/status` that is a number.

@@ -6,6 +6,7 @@
 
 #![allow(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "it prints its table, and a fault that cannot be done fails"
 )]
@@ -14,11 +15,13 @@ mod act;
 mod crash;
 mod figure;
 mod ground;
+mod hang;
 #[path = "../support/mod.rs"]
 mod measure;
 #[allow(dead_code, unused_imports, reason = "the tests' own, of which this uses a part")]
 #[path = "../../tests/integration/support/mod.rs"]
 mod support;
+mod upgrade;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -34,11 +37,13 @@ fn main() -> ExitCode {
         return act::run();
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let size = if arguments.iter().any(|argument| argument == "--short") { Size::Short } else { Size::Full };
+    // `cargo bench` says so; `cargo test` does not, and wants the short run.
+    let has = |option: &str| arguments.iter().any(|argument| argument == option);
+    let size = if has("--bench") && !has("--short") { Size::Full } else { Size::Short };
     let ids: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     println!("{}\n", measure::machine());
     measure::head(&["id", "fault", "seen", "bound", ""]);
-    let faults = [crash::FAULTS].concat();
+    let faults = [crash::FAULTS, hang::FAULTS, upgrade::FAULTS].concat();
     let wanted = |id: &str| {
         ids.is_empty() || ids.iter().any(|wanted| wanted.as_str() == id || id.starts_with(wanted.as_str()))
     };
@@ -49,7 +54,9 @@ fn main() -> ExitCode {
             catch_unwind(AssertUnwindSafe(|| run(size))).unwrap_or_else(|panic| vec![Figure::panicked(&*panic)])
         {
             figure.print(id, what);
-            if figure.held { held += 1 } else { broken += 1 }
+            // Speed is for the full run to judge: a test must not fail because the machine is busy.
+            let fine = figure.held || (figure.timing && size == Size::Short);
+            if fine { held += 1 } else { broken += 1 }
         }
         eprintln!("{id} took {:.1} s", begun.elapsed().as_secs_f64());
     }
