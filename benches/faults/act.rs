@@ -1,8 +1,9 @@
 //! The plugins that faults are done to: this program, started by a supervisor.
 
+use std::io::{BufWriter, Write};
 use std::os::unix::net::UnixDatagram;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plugbus::bus::{Replier, Respondent};
 use plugbus::plugin::{Context, Failure, Plugin};
@@ -84,6 +85,16 @@ fn by_hand(ear: Ear) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn print_lines(lines: u64) -> Result<u64, Failure> {
+    let begun = Instant::now();
+    let mut out = BufWriter::with_capacity(64 * 1024, std::io::stdout().lock());
+    for number in 0..lines {
+        writeln!(out, "{:.<99}", format!("line {number} "))?;
+    }
+    out.flush()?;
+    Ok(begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
+}
+
 fn serve() -> ExitCode {
     let wait = |ms: u64, context: Context| async move {
         let _ = context;
@@ -92,6 +103,7 @@ fn serve() -> ExitCode {
     };
     let plugin = Plugin::new("fault", "1.0.0")
         .method("echo", "Gives back what it is given.", |text: String| Ok::<_, Failure>(text))
+        .method("print", "Prints that many numbered lines of 100 bytes, as fast as it can.", print_lines)
         .method_async("wait", "Waits that many milliseconds.", wait)
         .method("spin", "Never returns, and takes a whole core.", |(): ()| -> Result<(), Failure> {
             loop {

@@ -19,6 +19,7 @@ mod ground;
 mod hang;
 #[path = "../support/mod.rs"]
 mod measure;
+mod output;
 mod stop;
 #[allow(dead_code, unused_imports, reason = "the tests' own, of which this uses a part")]
 #[path = "../../tests/integration/support/mod.rs"]
@@ -45,7 +46,8 @@ fn main() -> ExitCode {
     let ids: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     println!("{}\n", measure::machine());
     measure::head(&["id", "fault", "seen", "bound", ""]);
-    let faults = [crash::FAULTS, hang::FAULTS, stop::FAULTS, upgrade::FAULTS, config::FAULTS].concat();
+    let faults =
+        [crash::FAULTS, hang::FAULTS, stop::FAULTS, output::FAULTS, upgrade::FAULTS, config::FAULTS].concat();
     let wanted = |id: &str| {
         ids.is_empty() || ids.iter().any(|wanted| wanted.as_str() == id || id.starts_with(wanted.as_str()))
     };
