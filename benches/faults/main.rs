@@ -14,6 +14,7 @@
 mod act;
 mod config;
 mod crash;
+mod environment;
 mod figure;
 mod ground;
 mod hang;
@@ -46,8 +47,16 @@ fn main() -> ExitCode {
     let ids: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     println!("{}\n", measure::machine());
     measure::head(&["id", "fault", "seen", "bound", ""]);
-    let faults =
-        [crash::FAULTS, hang::FAULTS, stop::FAULTS, output::FAULTS, upgrade::FAULTS, config::FAULTS].concat();
+    let faults = [
+        crash::FAULTS,
+        hang::FAULTS,
+        stop::FAULTS,
+        output::FAULTS,
+        upgrade::FAULTS,
+        config::FAULTS,
+        environment::FAULTS,
+    ]
+    .concat();
     let wanted = |id: &str| {
         ids.is_empty() || ids.iter().any(|wanted| wanted.as_str() == id || id.starts_with(wanted.as_str()))
     };

@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use plugbus::supervisor::UnitState;
 use rustix::process::Signal;
 
-use crate::support::{LONG, QUICK, Stage, misbehaving, signal, text_plugin};
+use crate::support::{LONG, QUICK, Stage, jumping_clock, misbehaving, signal, text_plugin};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -57,17 +56,6 @@ fn invariant_9_the_wall_clock_is_read_for_stamps_alone() {
     }
     assert!(wrong.is_empty(), "the wall clock is read:\n{}", wrong.join("\n"));
     assert_eq!(seen.len(), STAMPS.len(), "a file is gone: {seen:?}");
-}
-
-/// Builds what makes the wall clock jump; there is a C compiler wherever this project was built.
-fn jumping_clock() -> PathBuf {
-    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("wall_clock.{}.so", std::process::id()));
-    let source = Path::new(ROOT).join("tests/plugins/wall_clock.c");
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
-    let built =
-        Command::new(compiler).args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    library
 }
 
 #[test]

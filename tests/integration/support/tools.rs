@@ -63,6 +63,17 @@ fn build_mangos() -> Result<PathBuf, &'static str> {
     Ok(program)
 }
 
+/// Builds what makes the wall clock jump; there is a C compiler wherever this project was built.
+pub(crate) fn jumping_clock() -> PathBuf {
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("wall_clock.{}.so", std::process::id()));
+    let source = Path::new(ROOT).join("tests/plugins/wall_clock.c");
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let built =
+        Command::new(compiler).args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    library
+}
+
 fn runs(command: &mut Command) -> bool {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
 }

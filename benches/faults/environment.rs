@@ -1,0 +1,202 @@
+//! E: the machine around the supervisor.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use plugbus::supervisor::UnitState;
+use rustix::process::Signal;
+
+use crate::Fault;
+use crate::act;
+use crate::figure::{Figure, Size, in_ms};
+use crate::ground::{LONG, lasting, processor_time, status_field};
+use crate::measure::Timings;
+use crate::support::{Stage, eventually, jumping_clock, plugin, signal};
+
+pub(crate) const FAULTS: &[Fault] = &[
+    ("E1", "a wall clock that jumps by years", clock),
+    ("E2", "no descriptor left", descriptors),
+    ("E3", "a thousand plugins", thousand),
+    ("E4", "no control group, first process of a namespace", bare),
+    ("E5", "socket paths that are stale, occupied, too long", paths),
+];
+
+const QUICK: &str = "[survey]\ninterval = '300ms'\ndeadline = '250ms'\nmisses = 3\n";
+
+fn clock(size: Size) -> Vec<Figure> {
+    let library = jumping_clock();
+    let mut stage = Stage::empty();
+    let config =
+        QUICK.to_owned() + &act::plugin("target", "serve", "backoff = { min = '1ms', max = '1ms', reset = '1ms' }");
+    stage.supervise_apart(&config, |command| command.env("LD_PRELOAD", &library));
+    let before = stage.ready("target");
+    lasting(size.pick(Duration::from_secs(60), Duration::from_secs(2)));
+    let untouched = stage.ready("target").pid == before.pid;
+    let begun = Instant::now();
+    signal(before.pid.unwrap(), Signal::STOP);
+    stage.ready_again(&before);
+    let verdict = begun.elapsed();
+    drop(stage);
+    fs::remove_file(library).unwrap();
+    vec![Figure::new(
+        format!("restarted by the jumps: {}; a frozen one found in {}", !untouched, in_ms(verdict)),
+        "timers unmoved",
+        untouched && verdict < Duration::from_secs(10),
+    )]
+}
+
+/// `plugbus supervise` by way of a shell that first does something to the process.
+fn supervise_after(stage: &mut Stage, config: &str, first: &str) {
+    let script = format!("{first}; exec \"$0\" \"$@\"");
+    stage.supervise_apart(config, |command| {
+        let program = command.get_program().to_owned();
+        let arguments: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
+        let variables: Vec<_> =
+            command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+        *command = Command::new("/bin/sh");
+        command.arg("-c").arg(&script).arg(program).args(arguments).envs(variables);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
+    });
+}
+
+fn descriptors(_: Size) -> Vec<Figure> {
+    let section =
+        |nth: usize| act::plugin(&format!("target-{nth:02}"), "serve", "backoff = { min = '100ms', max = '500ms' }");
+    let mut stage = Stage::empty();
+    let config: String = (0..30).map(section).collect();
+    supervise_after(&mut stage, &(QUICK.to_owned() + &config), "ulimit -n 64");
+    let ready = || stage.status().plugins.into_iter().filter(|plugin| plugin.state == UnitState::Ready).count();
+    let refused = eventually("some cannot be started, and it is said why", || {
+        let plugins = stage.status().plugins;
+        let why = |plugin: &plugbus::supervisor::PluginStatus| plugin.reason.contains("too many open files");
+        Some(plugins.into_iter().filter(why).count()).filter(|count| *count > 0)
+    });
+    let some = ready();
+    // Those that run are looked after all the same, and what was missing comes when there is room.
+    let running = stage.status().plugins.into_iter().find(|plugin| plugin.state == UnitState::Ready).unwrap();
+    let names: Vec<_> = (10..30).map(|nth| format!("target-{nth:02}")).filter(|name| *name != running.name).collect();
+    let order = serde_json::json!({"names": names});
+    let _: serde_json::Value =
+        stage.caller().request("stop").plugin("supervisor").timeout(LONG).call(&order).unwrap();
+    signal(running.pid.unwrap(), Signal::KILL);
+    stage.ready_again(&running);
+    let wanted = 30 - names.len();
+    let recovered = eventually("the rest comes up", || Some(ready()).filter(|count| *count == wanted));
+    vec![Figure::new(
+        format!(
+            "of 30 with 64 descriptors {some} ready, {refused} refused by name; with room {recovered} of {wanted}"
+        ),
+        "recovers",
+        recovered == wanted,
+    )]
+}
+
+fn thousand(size: Size) -> Vec<Figure> {
+    let count = size.pick(1000, 40);
+    let config: String = (0..count / 40)
+        .map(|nth| act::plugin(&format!("target-{nth}"), "serve", "replicas = 40\nstart_timeout = '2min'"))
+        .collect();
+    let begun = Instant::now();
+    let stage = Stage::spawn(&config);
+    while stage.status().plugins.iter().any(|plugin| plugin.state != UnitState::Ready) {
+        assert!(begun.elapsed() < 4 * LONG, "{count} plugins never became ready");
+        lasting(Duration::from_millis(50));
+    }
+    let start = begun.elapsed();
+    lasting(size.pick(Duration::from_secs(5), Duration::from_secs(1)));
+    let spent = processor_time(stage.supervisor_pid());
+    let time = size.pick(Duration::from_secs(30), Duration::from_secs(2));
+    lasting(time);
+    let share = (processor_time(stage.supervisor_pid()) - spent).as_secs_f64() / time.as_secs_f64() * 100.0;
+    let memory = status_field(stage.supervisor_pid(), "VmRSS:") / 1024;
+    let rounds = (0..size.pick(100, 5)).map(|_| Duration::from_micros(stage.survey().took_us));
+    let rounds = Timings::from(rounds.collect());
+    vec![
+        Figure::timing(
+            format!("{count} ready in {:.1} s", start.as_secs_f64()),
+            "30 s",
+            start < Duration::from_secs(30),
+        ),
+        Figure::timing(format!("idle {share:.1} % of a core"), "3 %", share < 3.0),
+        Figure::new(format!("{memory} MiB"), "100 MiB", memory < 100),
+        Figure::timing(
+            format!("a survey round {} p99, {} median", in_ms(rounds.percentile(99.0)), in_ms(rounds.median())),
+            "300 ms p99",
+            rounds.percentile(99.0) < Duration::from_millis(300),
+        ),
+    ]
+}
+
+fn bare(_: Size) -> Vec<Figure> {
+    let unshare = Command::new("unshare").args(["--pid", "--fork", "--mount", "--mount-proc", "true"]).output();
+    if !unshare.is_ok_and(|output| output.status.success()) {
+        return vec![Figure::new("skipped: no namespaces may be made here", "", true)];
+    }
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("plugbus.toml");
+    // Inside, pids are others: only what it says itself can be looked at.
+    let orphan = plugin("orphan", &["/bin/sh", "-c", "(setsid sleep 0.2 &) ; sleep 1000"], "start_timeout = '1h'");
+    fs::write(&file, act::plugin("target", "serve", "") + &orphan).unwrap();
+    let script = "umount -R /sys/fs/cgroup 2>/dev/null; mount -t tmpfs -o ro none /sys/fs/cgroup 2>/dev/null; exec \"$0\" supervise -c \"$1\"";
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount", "--mount-proc", "--kill-child", "/bin/sh", "-c", script]);
+    command.arg(env!("CARGO_BIN_EXE_plugbus")).arg(&file).env("PLUGBUS_DIR", root.path());
+    let log = root.path().join("said");
+    let mut child = command.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    let bus = || plugbus::host::blocking::Bus::at(root.path().join("default")).ok();
+    let status = || -> Option<plugbus::supervisor::StatusReport> { bus()?.call("supervisor.status", &()).ok() };
+    let report = eventually("the plugin is ready", || {
+        status().filter(|report| report.plugins.iter().any(|plugin| plugin.state == UnitState::Ready))
+    });
+    let first = report.pid == 1;
+    lasting(Duration::from_millis(600));
+    let _: Result<serde_json::Value, _> = bus().unwrap().call("supervisor.stop", &());
+    let code = eventually("it ends", || child.try_wait().unwrap()).code();
+    let warnings =
+        fs::read_to_string(&log).unwrap_or_default().lines().filter(|line| line.contains("cgroup")).count();
+    vec![Figure::new(
+        format!("as process 1: {first}; exit code {code:?}; {warnings} warnings about control groups"),
+        "works, at most one warning",
+        first && code == Some(0) && warnings <= 1,
+    )]
+}
+
+fn paths(_: Size) -> Vec<Figure> {
+    let refused = |root: &Path| {
+        let file = root.join("plugbus.toml");
+        fs::write(&file, plugin("target", &["/bin/true"], "")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus"));
+        command.args(["supervise", "-c"]).arg(&file).env("PLUGBUS_DIR", root).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    // Too long by far: the limit of a socket's path is 107 bytes.
+    let long = scratch.path().join("x".repeat(120));
+    fs::create_dir(&long).unwrap();
+    let (code, words) = refused(&long);
+    let too_long = code != Some(0) && words.contains("107");
+    // Open to others.
+    let loose = scratch.path().join("loose");
+    fs::create_dir_all(loose.join("default")).unwrap();
+    fs::set_permissions(loose.join("default"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let (code, words) = refused(&loose);
+    let open = code != Some(0) && words.contains("default");
+    // Stale: a socket that nobody listens on is in the way, and is taken away.
+    let mut stage = Stage::empty();
+    drop(UnixListener::bind(stage.bus().path().join("survey.ipc")).unwrap());
+    drop(UnixListener::bind(stage.bus().path().join("gone.abc.ipc")).unwrap());
+    stage.supervise_apart(&act::plugin("target", "serve", ""), |command| command);
+    stage.ready("target");
+    let stale = !stage.bus().path().join("gone.abc.ipc").exists();
+    vec![Figure::new(
+        format!(
+            "too long refused with the limit: {too_long}; open to others refused: {open}; stale ones cleared: {stale}"
+        ),
+        "all",
+        too_long && open && stale,
+    )]
+}
