@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A whole bus: what `plugbus supervise` is given.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -16,6 +18,11 @@ pub struct SupervisorSpec {
     pub survey: SurveySpec,
     /// How captured output is kept.
     pub log: LogSpec,
+    /// The command of the process that reads and keeps it; `None` where the supervisor does that itself.
+    ///
+    /// A process of its own goes on when the supervisor is killed; without one, plugins that print are killed with it
+    /// by SIGPIPE. The command is given the bus directory as its last argument and calls [`run_sink`](super::run_sink).
+    pub sink: Option<Vec<String>>,
     /// The plugins, in the order in which they start; they stop in the reverse order.
     pub plugins: Vec<PluginSpec>,
 }
@@ -32,12 +39,14 @@ pub struct SurveySpec {
 }
 
 /// How much captured output is kept.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogSpec {
     /// A log file that grows past this many bytes is rotated.
     pub max_size: u64,
     /// How many rotated files are kept beside the current one.
     pub keep: u32,
+    /// A log file that was begun this long ago is rotated, when something is written to it.
+    pub max_age: Duration,
 }
 
 /// One plugin.

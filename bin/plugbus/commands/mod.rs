@@ -12,6 +12,8 @@ mod status;
 mod supervise;
 mod survey;
 
+use plugbus::supervisor::run_sink;
+
 use crate::args::Command;
 use crate::error::CommandError;
 use crate::settings::Settings;
@@ -26,6 +28,7 @@ pub(crate) fn run(settings: &Settings, command: &Command) -> Result<(), CommandE
         Command::Describe(args) => describe::run(settings, args),
         Command::Check(args) => check::run(settings, args),
         Command::Demo => demo::run(settings),
+        Command::Sink { directory } => Ok(run_sink(directory)?),
         Command::Completions { shell } => completions::run(*shell),
     }
 }

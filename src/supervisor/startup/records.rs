@@ -71,6 +71,10 @@ pub(super) fn read_all(dir: &BusDir) -> (Vec<InstanceRecord>, Vec<PathBuf>) {
     let (mut records, mut unreadable) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(dir.state_dir()).into_iter().flatten().flatten() {
         let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            // The socket of the sink, for one.
+            continue;
+        }
         match InstanceRecord::read(&path) {
             Some(record) if record.path(dir) == path => records.push(record),
             _ => {
