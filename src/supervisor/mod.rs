@@ -33,6 +33,7 @@ mod error;
 mod handle;
 mod journal;
 mod limits;
+mod operator;
 mod output;
 mod policy;
 mod process;
@@ -49,7 +50,8 @@ pub use handle::Supervisor;
 pub use limits::raise_file_limit;
 pub use output::run_sink;
 pub use report::{
-    AnswerReport, EndReport, MissingPlugin, PluginStatus, StatusReport, StopReport, SurveyReport, SurveyedPlugin,
+    AnswerReport, EndReport, MissingPlugin, OrderReport, PluginStatus, ReloadReport, ScaledPlugin, StatusReport,
+    StopReport, SurveyReport, SurveyedPlugin,
 };
-pub use spec::{BackoffSpec, LogSpec, PluginSpec, RestartPolicy, SupervisorSpec, SurveySpec};
+pub use spec::{BackoffSpec, LogSpec, PluginRequest, PluginSpec, RestartPolicy, SupervisorSpec, SurveySpec};
 pub use unit::UnitState;

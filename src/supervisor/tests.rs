@@ -86,6 +86,7 @@ fn spec(directory: &Path, plugins: Vec<PluginSpec>) -> SupervisorSpec {
         log: LogSpec { max_size: 1 << 20, keep: 2, max_age: Duration::MAX },
         sink: None,
         plugins,
+        defaults: plugin("", &[]),
     }
 }
 

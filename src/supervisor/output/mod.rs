@@ -158,7 +158,6 @@ impl Intake {
     }
 
     /// Has logs kept otherwise from now on.
-    #[allow(dead_code, reason = "for whoever takes plugins back, or reloads")]
     pub(super) fn set_log(&self, spec: LogSpec) {
         if let Some(orders) = &self.orders {
             orders.set_log(spec.clone());

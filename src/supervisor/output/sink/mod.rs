@@ -21,6 +21,8 @@ mod message;
 mod orders;
 mod process;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

@@ -64,7 +64,7 @@ pub fn run_sink(bus: &Path) -> Result<(), SupervisorError> {
     prepare().map_err(SupervisorError::Sink)
 }
 
-struct Server {
+pub(super) struct Server {
     listener: UnixListener,
     socket: PathBuf,
     directory: PathBuf,
@@ -97,7 +97,7 @@ struct Instance {
 }
 
 impl Server {
-    fn new(listener: StdListener, dir: &BusDir) -> io::Result<Self> {
+    pub(super) fn new(listener: StdListener, dir: &BusDir) -> io::Result<Self> {
         let ignore = |kind| signal(kind);
         Ok(Self {
             listener: UnixListener::from_std(listener)?,
@@ -118,7 +118,7 @@ impl Server {
         })
     }
 
-    async fn run(mut self) -> io::Result<()> {
+    pub(super) async fn run(mut self) -> io::Result<()> {
         match tokio::time::timeout(FIRST, self.listener.accept()).await {
             Ok(accepted) => self.connected(accepted?.0),
             // Whoever started it was killed at that moment.
