@@ -25,6 +25,7 @@ mod reload;
 mod replicas;
 mod restarts;
 mod rolling;
+mod sink;
 mod stopping;
 mod strangers;
 mod supervise;
