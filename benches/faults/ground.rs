@@ -57,7 +57,7 @@ pub(crate) fn processor_time(pid: u32) -> Duration {
 }
 
 /// Children that have ended and were not reaped.
-fn zombies_of(parent: u32) -> usize {
+pub(crate) fn zombies_of(parent: u32) -> usize {
     let stats = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
         entry.file_name().to_str()?.parse::<u32>().ok()?;
         fs::read_to_string(entry.path().join("stat")).ok()
