@@ -32,7 +32,9 @@ pub(crate) fn run() -> ExitCode {
     }
     match std::env::var(ACT).unwrap().as_str() {
         "crash" => ExitCode::from(3),
-        "beacon" => ExitCode::SUCCESS,
+        "beacon" => loop {
+            std::thread::park();
+        },
         "deaf to calls" => by_hand(Ear { calls: false, surveys: u64::MAX, delay: Duration::ZERO }),
         "deaf to surveys" => by_hand(Ear { calls: true, surveys: 3, delay: Duration::ZERO }),
         "slow to answer" => {

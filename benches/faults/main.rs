@@ -21,6 +21,7 @@ mod hang;
 #[path = "../support/mod.rs"]
 mod measure;
 mod output;
+mod peers;
 mod stop;
 #[allow(dead_code, unused_imports, reason = "the tests' own, of which this uses a part")]
 #[path = "../../tests/integration/support/mod.rs"]
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         upgrade::FAULTS,
         config::FAULTS,
         environment::FAULTS,
+        peers::FAULTS,
     ]
     .concat();
     let wanted = |id: &str| {
