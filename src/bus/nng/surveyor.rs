@@ -14,9 +14,9 @@ use tokio::sync::{Notify, mpsc};
 
 use super::aio::{Aio, Fenced};
 use super::answerer::listen;
-use super::peers::{Peer, PeerEvent, Peers};
+use super::peers::{PeerEvent, Peers};
 use super::{library, refused};
-use crate::bus::{Body, BusError, Endpoint};
+use crate::bus::{Body, BusError, Endpoint, Peer};
 
 /// Peers whose answers NNG's own queue of 128 holds, with some room for those that connect meanwhile.
 const QUEUED: usize = 100;
@@ -148,7 +148,7 @@ impl Round {
         let state = self.lock();
         let Some(answers) = &state.answers else { return false };
         if let Some((peer, _)) = peer
-            && answers.try_send((peer, Body::new(message))).is_err()
+            && answers.try_send((peer, Body::nng(message))).is_err()
         {
             tracing::warn!(?peer, "more than {UNREAD} answers to one question; this one is dropped");
         }
