@@ -18,3 +18,8 @@ pub mod host;
 pub mod plugin;
 #[cfg(feature = "supervisor")]
 pub mod supervisor;
+
+/// Compiles what the README shows.
+#[cfg(all(doctest, feature = "host", feature = "plugin"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

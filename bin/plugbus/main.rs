@@ -1,3 +1,37 @@
 //! The command `plugbus`.
+//!
+//! The way of a command: `args` (as typed) → `settings` (as needed) → `commands` → `output` and `exit_code`. Only
+//! what the library makes public is used here.
 
-fn main() {}
+mod args;
+mod commands;
+mod error;
+mod exit_code;
+mod log;
+mod output;
+mod settings;
+mod span;
+mod table;
+
+use clap::Parser;
+
+use self::args::Args;
+use self::exit_code::ExitCode;
+use self::settings::Settings;
+
+fn main() -> std::process::ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(answer) => return output::clap(&answer).into(),
+    };
+    output::set_color(args.common.color);
+    let code = match Settings::new(&args.common).and_then(|settings| commands::run(&settings, &args.command)) {
+        Ok(()) => ExitCode::Ok,
+        Err(error) if error.is_broken_pipe() => ExitCode::Ok,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::of(&error)
+        }
+    };
+    code.into()
+}

@@ -1,10 +1,11 @@
 """What the plugin `text` can do. Each method has a schema, which is both published and enforced."""
 
-import unicodedata
+import re, unicodedata
 
 from calls import Fault
 
 TEXT = {"type": "string"}
+WORD = re.compile(r"\w+(?:['’.]\w+)*")  # near enough to Unicode's own rules, which need tables
 METHODS = {}
 
 
@@ -33,18 +34,22 @@ def revert(text, call):
 def count(text, call):
     """Counts the characters, words and lines of a text."""
     lines = text.count("\n") + (text[-1:] not in ("", "\n"))
-    return {"graphemes": len(clusters(text)), "words": len(text.split()), "lines": lines}
+    return {"graphemes": len(clusters(text)), "words": len(WORD.findall(text)), "lines": lines}
 
 
 @method(record(text=TEXT, width={"type": "integer", "minimum": 1}), {"type": "array", "items": TEXT})
 def wrap(params, call):
-    """Breaks a text into lines of at most `width` characters; a longer word has a line of its own."""
-    lines = []
-    for word in params["text"].split():
-        if lines and len(clusters(lines[-1])) + 1 + len(clusters(word)) <= params["width"]:
-            lines[-1] += " " + word
-        else:
-            lines.append(word)
+    """Breaks a text into lines of at most `width` characters."""
+    lines, width = [], params["width"]
+    room = 0  # what is left of the last line
+    for word in map(clusters, params["text"].split()):
+        if len(word) < room:
+            lines[-1] += " " + "".join(word)
+            room -= 1 + len(word)
+            continue
+        for start in range(0, len(word), width):  # a word that is longer than a line is broken where it must be
+            lines.append("".join(word[start : start + width]))
+            room = width - len(word[start : start + width])
     return lines
 
 

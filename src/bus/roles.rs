@@ -54,6 +54,8 @@ enum RequesterOn {
 impl Requester {
     /// Makes a requester; the first request connects, or waits for it.
     ///
+    /// Once the connection was there and is lost, it stays lost: an endpoint is never listened at twice.
+    ///
     /// # Errors
     /// [`BusError::Transport`] where the system or NNG cannot make what it needs.
     pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
@@ -79,6 +81,16 @@ impl Requester {
             #[cfg(target_os = "linux")]
             RequesterOn::Direct(requester) => requester.is_connected(),
             RequesterOn::Nng(requester) => requester.is_connected(),
+        }
+    }
+
+    /// Whether the connection was there and the other side has ended it, for good.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            RequesterOn::Direct(requester) => requester.is_lost(),
+            RequesterOn::Nng(requester) => requester.is_lost(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::error::{ConfigError, Problem};
 use super::source::{Place, Source};
+use crate::wire::distance;
 
 /// A file of nothing but mistakes must not fill the memory or the terminal with them.
 pub(super) const MAX_PROBLEMS: usize = 100;
@@ -128,7 +129,7 @@ pub(super) fn nearest<S: AsRef<str>>(word: &str, names: impl IntoIterator<Item =
     let word = plain(word);
     names
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&word, &plain(name.as_ref())), name))
+        .map(|name| (distance(&word, &plain(name.as_ref())), name))
         // One slip in three letters: with more, or in fewer, it is another word.
         .filter(|(slips, name)| *slips <= (name.as_ref().len().max(word.len()) / 3).min(3))
         .min_by_key(|(slips, _)| *slips)

@@ -54,8 +54,8 @@ impl Links {
             // A connection says that the process lives; without one, only the operating system does.
             if card.process.is_alive() {
                 let link = match links.get(&card.instance) {
-                    Some(link) => Arc::clone(link),
-                    None => Arc::new(Link::dial(card)?),
+                    Some(link) if !link.requester.is_lost() => Arc::clone(link),
+                    _ => Arc::new(Link::dial(card)?),
                 };
                 links.insert(card.instance.clone(), Arc::clone(&link));
                 return Ok(Some(Chosen { card, link }));

@@ -97,7 +97,7 @@ impl<'a> Request<'a> {
         let shared = &self.bus.shared;
         let deadline = Instant::now() + self.timeout;
         // Instances that did not take the call: gone, or about to go.
-        let mut not: Vec<String> = Vec::new();
+        let (mut not, mut again): (Vec<String>, Vec<String>) = Default::default();
         loop {
             let cards = shared.discovery.cards()?;
             let target = self.target.resolve(&cards);
@@ -109,13 +109,20 @@ impl<'a> Request<'a> {
                 continue;
             };
             match self.send(target.method, &chosen, params, deadline).await {
-                Err(refused @ (Refused::NotSent | Refused::Draining)) => {
+                Err(Refused::Draining) => {
                     shared.discovery.forget();
+                    shared.links.avoid(&chosen.card.instance);
                     not.push(chosen.card.instance.clone());
-                    match refused {
-                        Refused::Draining => shared.links.avoid(&chosen.card.instance),
-                        _ => shared.links.forget(&chosen.card.instance),
+                }
+                // A connection breaks without its plugin, too (over a message that was too large): the second
+                // time, or where the process is gone, it is the plugin.
+                Err(Refused::NotSent) => {
+                    shared.discovery.forget();
+                    shared.links.forget(&chosen.card.instance);
+                    if again.contains(&chosen.card.instance) || !chosen.card.process.is_alive() {
+                        not.push(chosen.card.instance.clone());
                     }
+                    again.push(chosen.card.instance.clone());
                 }
                 Err(Refused::For(error)) => return Err(error),
                 Ok(answer) => return Ok(answer),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::codec::{CodecError, Fields, MapWriter, Raw};
+use super::codec::{CodecError, Fields, MapWriter, Once, Raw};
 use super::{Fault, PROTOCOL};
 
 /// What a call that names no `ttl_ms` is given: 30 s.
@@ -83,20 +83,24 @@ impl<'a> Request<'a> {
         let mut id = Once::new("id");
         let mut instance = Once::new("instance");
         let mut meta = Once::new("meta");
+        let mut read = |key, value: Raw<'a>| match key {
+            "v" => version.set(value.uint()?),
+            "method" => method.set(value.str()?),
+            "params" => params.set(value),
+            "ttl_ms" => ttl.set(Duration::from_millis(value.uint()?)),
+            "id" => id.set(value.str()?),
+            "instance" => instance.set(value.str()?),
+            "meta" => meta.set(value),
+            _ => Ok(()),
+        };
+        // In another version the other fields may be of other types: that it is another one comes first.
+        let mut wrong = Ok(());
         for field in Fields::of(Raw::new(bytes)?)? {
             let (key, value) = field?;
-            match key {
-                "v" => version.set(value.uint()?)?,
-                "method" => method.set(value.str()?)?,
-                "params" => params.set(value)?,
-                "ttl_ms" => ttl.set(Duration::from_millis(value.uint()?))?,
-                "id" => id.set(value.str()?)?,
-                "instance" => instance.set(value.str()?)?,
-                "meta" => meta.set(value)?,
-                _ => {}
-            }
+            wrong = wrong.and(read(key, value));
         }
         check_version(version.need()?)?;
+        wrong?;
         let head = RequestHead {
             method: method.need()?,
             ttl: ttl.get().unwrap_or(DEFAULT_TTL).min(MAX_TTL),
@@ -168,33 +172,6 @@ impl<'a> Reply<'a> {
 
 pub(super) fn check_version(version: u64) -> Result<(), CodecError> {
     if version == u64::from(PROTOCOL) { Ok(()) } else { Err(CodecError::Version(version)) }
-}
-
-/// A field that may stand once: two of them could be read differently by two implementations.
-struct Once<T> {
-    name: &'static str,
-    value: Option<T>,
-}
-
-impl<T> Once<T> {
-    fn new(name: &'static str) -> Self {
-        Self { name, value: None }
-    }
-
-    fn set(&mut self, value: T) -> Result<(), CodecError> {
-        match self.value.replace(value) {
-            None => Ok(()),
-            Some(_) => Err(CodecError::Twice(self.name)),
-        }
-    }
-
-    fn get(self) -> Option<T> {
-        self.value
-    }
-
-    fn need(self) -> Result<T, CodecError> {
-        self.value.ok_or(CodecError::Missing(self.name))
-    }
 }
 
 #[cfg(test)]

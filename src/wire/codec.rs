@@ -216,6 +216,11 @@ impl<'a> Fields<'a> {
         Ok(Self { rest: &map.0[head..] })
     }
 
+    /// Refuses what is no map with names, wherever serde would take positions for them.
+    pub(super) fn check(map: Raw<'a>) -> Result<(), CodecError> {
+        Self::of(map)?.try_for_each(|field| field.map(drop))
+    }
+
     fn value(&mut self) -> Result<Raw<'a>, CodecError> {
         let (value, rest) = self.rest.split_at(value_length(self.rest)?);
         self.rest = rest;
@@ -232,6 +237,33 @@ impl<'a> Iterator for Fields<'a> {
         }
         let mut field = || Ok((self.value()?.str()?, self.value()?));
         Some(field())
+    }
+}
+
+/// A field that may stand once: two of them could be read differently by two implementations.
+pub(super) struct Once<T> {
+    name: &'static str,
+    value: Option<T>,
+}
+
+impl<T> Once<T> {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self { name, value: None }
+    }
+
+    pub(super) fn set(&mut self, value: T) -> Result<(), CodecError> {
+        match self.value.replace(value) {
+            None => Ok(()),
+            Some(_) => Err(CodecError::Twice(self.name)),
+        }
+    }
+
+    pub(super) fn get(self) -> Option<T> {
+        self.value
+    }
+
+    pub(super) fn need(self) -> Result<T, CodecError> {
+        self.value.ok_or(CodecError::Missing(self.name))
     }
 }
 

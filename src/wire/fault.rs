@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::codec::{CodecError, Fields, MapWriter, Raw};
+use super::codec::{CodecError, Fields, MapWriter, Once, Raw};
 
 /// Why a plugin refused or failed a call: the closed set of protocol 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,17 +109,20 @@ impl Fault {
     }
 
     pub(super) fn read(raw: Raw<'_>) -> Result<Self, CodecError> {
-        let mut fault = Self::new(Code::Failed, "");
+        let mut code = Once::new("code");
+        let mut message = Once::new("message");
+        let mut data = Once::new("data");
         for field in Fields::of(raw)? {
             let (key, value) = field?;
             match key {
-                "code" => fault.code = Code::from_wire(value.str()?),
-                "message" => value.str()?.clone_into(&mut fault.message),
-                "data" => fault.data = Some(value.bytes().to_vec()),
+                "code" => code.set(Code::from_wire(value.str()?))?,
+                "message" => message.set(value.str()?)?,
+                "data" => data.set(value.bytes().to_vec())?,
                 _ => {}
             }
         }
-        Ok(fault)
+        let code = code.get().unwrap_or(Code::Failed);
+        Ok(Self { code, message: message.get().unwrap_or_default().to_owned(), data: data.get() })
     }
 }
 

@@ -16,6 +16,8 @@ pub use codec::{CodecError, MAX_DEPTH, MAX_MESSAGE, Raw, from_slice, to_vec};
 pub use fault::{Code, Fault};
 pub use method::{MethodInfo, Schema, builtin};
 pub use name::{InvalidName, MAX_METHOD, MAX_NAME, check_method, check_plugin_name};
+#[cfg(feature = "config")]
+pub(crate) use nearest::distance;
 pub use nearest::nearest;
 pub use survey::{Answer, Info, Load, Phase, Question, Want};
 

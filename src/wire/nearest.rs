@@ -5,14 +5,13 @@
 /// A name counts where a third of its letters or fewer are wrong, or where one begins with the other.
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     // What strangers send may be long, and the distance takes the product of both lengths.
-    let wrong: Vec<char> = wrong.chars().take(super::MAX_METHOD).collect();
+    let wrong: String = wrong.chars().take(super::MAX_METHOD).collect();
     let mut ranked: Vec<(usize, &str)> = known
         .into_iter()
         .filter_map(|name| {
-            let letters: Vec<char> = name.chars().collect();
-            let distance = distance(&wrong, &letters);
-            let prefix = wrong.len() >= 2 && (letters.starts_with(&wrong) || wrong.starts_with(&letters));
-            let close = distance <= wrong.len().max(letters.len()).div_ceil(3);
+            let distance = distance(&wrong, name);
+            let prefix = wrong.len() >= 2 && (name.starts_with(&wrong) || wrong.starts_with(name));
+            let close = distance <= wrong.len().max(name.len()).div_ceil(3);
             (close || prefix).then_some((distance, name))
         })
         .collect();
@@ -22,7 +21,8 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Vec
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that turn one into the other.
-fn distance(a: &[char], b: &[char]) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {

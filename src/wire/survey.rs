@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::call::check_version;
-use super::codec::{CodecError, from_slice, to_vec};
+use super::codec::{CodecError, Fields, Raw, to_vec};
 use super::{MethodInfo, PROTOCOL};
 
 /// One survey round's question.
@@ -109,7 +109,9 @@ impl Question {
     /// # Errors
     /// [`CodecError`] where the message is no question of this protocol.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let question: Self = from_slice(bytes)?;
+        let raw = Raw::new(bytes)?;
+        Fields::check(raw)?;
+        let question: Self = raw.to()?;
         check_version(question.v)?;
         Ok(question)
     }
@@ -144,7 +146,9 @@ impl Answer {
     /// # Errors
     /// [`CodecError`] where the message is no answer of this protocol.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let answer: Self = from_slice(bytes)?;
+        let raw = Raw::new(bytes)?;
+        Fields::check(raw)?;
+        let answer: Self = raw.to()?;
         check_version(answer.v)?;
         Ok(answer)
     }

@@ -4,8 +4,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use plugbus::bus::{Requester, Surveyor, block_on};
-use plugbus::wire::{Answer, Phase, Question, Reply, RequestHead, Want};
+use plugbus::bus::{Card, ProcessId, Requester, Surveyor, block_on};
+use plugbus::config;
+use plugbus::host::CallError;
+use plugbus::host::blocking::Bus;
+use plugbus::supervisor::Supervisor;
+use plugbus::wire::{Answer, Code, PROTOCOL, Phase, Question, Reply, RequestHead, Want};
 use serde_json::{Value, json};
 
 use crate::support::{PluginProcess, RawCaller, eventually, golden, mangos, nngcat, python, refused_requests, text};
@@ -86,9 +90,13 @@ fn surveyor(plugin: &PluginProcess) -> Surveyor {
     Surveyor::listen(&plugin.bus().survey_endpoint().unwrap()).unwrap().0
 }
 
+fn kill(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
 fn terminate(plugin: &PluginProcess) {
-    let pid = rustix::process::Pid::from_raw(plugin.pid().try_into().unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    kill(plugin.pid(), rustix::process::Signal::TERM);
 }
 
 #[test]
@@ -146,6 +154,65 @@ fn a_plugin_in_python_is_surveyed_called_and_stopped() {
 }
 
 #[test]
+fn our_host_calls_a_plugin_in_python_by_its_card() {
+    let Some(plugin) = python_plugin() else { return };
+    let answer = ask(&mut surveyor(&plugin), Want::Info, |answer| answer.state == Phase::Ready);
+    let info = answer.info.unwrap();
+    let card = Card {
+        name: answer.name,
+        instance: answer.instance,
+        version: info.version,
+        process: ProcessId::of(answer.pid).unwrap(),
+        protocol: PROTOCOL,
+        url: plugin.endpoint().to_string(),
+        methods: info.methods,
+    };
+    plugin.bus().publish(&card).unwrap();
+
+    let bus = Bus::at(plugin.bus().path()).unwrap();
+    assert_eq!(bus.call::<String, _>("revert", SENTENCE).unwrap(), BACKWARDS);
+    let lines: Vec<String> = bus.call("text.wrap", &json!({"text": SENTENCE, "width": 9})).unwrap();
+    assert_eq!(lines, ["Live on", "time,", "emit no", "evil"]);
+    let refused = bus.call::<Value, _>("wrap", &json!({"text": SENTENCE, "width": 0})).unwrap_err();
+    let CallError::Plugin { fault, .. } = refused else { panic!("{refused}") };
+    assert_eq!((fault.code, fault.data_json().as_deref()), (Code::BadParams, Some("{\"width\":0}")));
+}
+
+#[test]
+fn our_supervisor_runs_a_plugin_in_python_and_brings_it_back() {
+    let Some(python) = python() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let mut spec = config::load(&[Path::new(ROOT).join("examples/python/plugbus.toml")]).unwrap().spec;
+    spec.directory = Some(root.path().join("bus"));
+    // The script says `/usr/bin/env python3`: what is to be found there is the Python of the tests.
+    let python = Path::new(python.get_program()).parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let first = Some(python).filter(|folder| folder.is_absolute());
+    let path = std::env::join_paths(first.into_iter().chain(std::env::split_paths(&path))).unwrap();
+    let env = &mut spec.plugins[0].env;
+    env.insert("PATH".to_owned(), path.into_string().unwrap());
+    env.insert("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let timeout = Duration::from_secs(30);
+    runtime.block_on(async {
+        let supervisor = Supervisor::start(spec).await.unwrap();
+        supervisor.wait_ready(timeout).await.unwrap();
+        let bus = plugbus::host::Bus::at(supervisor.directory()).unwrap();
+        assert_eq!(bus.request("revert").timeout(timeout).call::<String, _>(SENTENCE).await.unwrap(), BACKWARDS);
+
+        let card = |bus: &plugbus::host::Bus| bus.plugins().unwrap().into_iter().find(|card| card.name == "text");
+        let first = card(&bus).unwrap();
+        kill(first.process.pid, rustix::process::Signal::KILL);
+        let second = eventually("another instance", || card(&bus).filter(|card| card.instance != first.instance));
+        assert_ne!(first.process, second.process);
+        assert_eq!(bus.request("revert").timeout(timeout).call::<String, _>(SENTENCE).await.unwrap(), BACKWARDS);
+        supervisor.stop().await;
+        assert!(!second.process.is_alive());
+    });
+}
+
+#[test]
 fn calls_that_run_hold_up_no_survey_in_python() {
     let Some(plugin) = python_plugin() else { return };
     let mut surveyor = surveyor(&plugin);
@@ -190,10 +257,10 @@ fn the_same_plugin_in_python_and_in_rust() {
         ),
         ("revert", json!("\u{1f44d}\u{1f3fd}\u{2764}\u{fe0f} \u{110b}\u{1161}\u{11ab}\u{c548} a\r\nb")),
         ("revert", json!(7)),
-        ("count", json!("two words\nand three more\n")),
+        ("count", json!("two words -\nand three more, isn't it?\n")),
         ("count", json!("")),
         ("wrap", json!({"text": SENTENCE, "width": 9})),
-        ("wrap", json!({"text": "unbelievably long", "width": 4})),
+        ("wrap", json!({"text": "an unbelievably e\u{301}e\u{301}e\u{301}e\u{301} long word", "width": 4})),
         ("wrap", json!({"text": SENTENCE, "width": 0})),
         ("wrap", json!({"text": SENTENCE})),
         ("slow_revert", json!({"text": "abc", "ms": 10})),

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, in what it calls too")]
 
+mod cli;
+mod demo;
 mod garbage;
 mod interop;
+mod supervise;
 mod support;

@@ -13,7 +13,6 @@ use rustix::event::PollFlags;
 
 use super::pending::{Outcome, Pending, Phase, State};
 use super::socket::{self, BLOCKING_READ, Wait};
-use crate::bus::RequestError;
 
 /// Sends the request and waits for its reply on the calling thread.
 pub(super) fn request(pending: &Pending, body: &[u8], deadline: Instant) -> Outcome {
@@ -96,9 +95,4 @@ fn own_waker<R>(f: impl FnOnce(&Waker) -> R) -> R {
         static WAKER: OnceCell<Waker> = const { OnceCell::new() };
     }
     WAKER.with(|waker| f(waker.get_or_init(|| Waker::from(Arc::new(Unpark(thread::current()))))))
-}
-
-/// Whether that request may be sent once more: nothing of it has left.
-pub(super) fn is_unsent(outcome: &Outcome) -> bool {
-    matches!(outcome, Err(RequestError::NotSent))
 }

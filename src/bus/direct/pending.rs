@@ -43,6 +43,8 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) phase: Phase,
+    /// The other side had greeted and has left.
+    lost: bool,
     seats: HashMap<u32, Seat>,
     line: VecDeque<Frame>,
     last_id: u32,
@@ -61,7 +63,7 @@ pub(super) enum Phase {
     /// Nothing goes out before the other side's greeting.
     Greeting,
     Open,
-    /// Takes no more requests; replies may still arrive until it is closed.
+    /// The other side has left; replies it sent may still arrive.
     Ending,
     Closed,
 }
@@ -97,6 +99,7 @@ impl Pending {
     pub(super) fn new(socket: OwnedFd) -> Self {
         let state = State {
             phase: Phase::Greeting,
+            lost: false,
             seats: HashMap::new(),
             line: VecDeque::new(),
             last_id: 0,
@@ -254,6 +257,9 @@ impl Pending {
     }
 
     fn over(&self) -> Read {
+        let mut state = self.lock();
+        state.lost |= state.phase == Phase::Open;
+        drop(state);
         self.close();
         Read::End
     }
@@ -318,6 +324,10 @@ impl Pending {
         self.lock().phase == Phase::Open
     }
 
+    pub(super) fn is_lost(&self) -> bool {
+        self.lock().lost
+    }
+
     pub(super) fn is_over(&self) -> bool {
         matches!(self.lock().phase, Phase::Ending | Phase::Closed)
     }
@@ -360,6 +370,7 @@ impl State {
     /// Takes no more requests; those that are surely unsent are given back.
     fn end(&mut self) {
         if self.phase != Phase::Closed {
+            self.lost |= self.phase == Phase::Open;
             self.phase = Phase::Ending;
         }
         self.line.clear();

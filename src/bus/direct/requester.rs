@@ -2,8 +2,9 @@
 //!
 //! Callers on plain threads share one connection and drive it themselves. Callers on a tokio runtime share one
 //! that a task of that runtime drives. Callers on any other runtime are served by a thread of this library. Nothing
-//! is ever sent twice: only what has surely not left goes out again, on a new connection.
+//! is ever sent twice.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use tokio::runtime::{self, Handle};
 
-use super::caller::{self, is_unsent};
+use super::caller;
 use super::pending::{CONNECT_WAIT, Outcome, Pending};
 use super::task::{self, Waiting};
 use super::{lock, socket};
@@ -25,7 +26,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(in crate::bus) struct Requester {
     path: PathBuf,
-    connections: Mutex<Vec<(Home, Arc<Pending>)>>,
+    connections: Mutex<Connections>,
 }
 
 /// Who drives a connection.
@@ -52,80 +53,85 @@ impl Requester {
         lock(&self.connections).iter().any(|(_, pending)| pending.is_open())
     }
 
+    pub(in crate::bus) fn is_lost(&self) -> bool {
+        lock(&self.connections).iter().any(|(_, pending)| pending.is_lost())
+    }
+
     pub(in crate::bus) async fn request(&self, body: &[u8], timeout: Duration) -> Outcome {
         let deadline = check(body, timeout)?;
         let runtime = Handle::try_current().map_or_else(|_| own_runtime(), Ok)?;
-        let (pending, used) = self.connect_async(&runtime, deadline).await?;
-        let outcome = exchange(&pending, body, deadline).await;
-        if used && is_unsent(&outcome) && pending.is_over() {
-            // It broke while nobody used it.
-            let (pending, _) = self.connect_async(&runtime, deadline).await?;
-            return exchange(&pending, body, deadline).await;
-        }
-        outcome
+        let pending = self.connect_async(&runtime, deadline).await?;
+        let id = pending.begin(body, deadline)?;
+        Waiting::new(&pending, id).await
     }
 
     pub(in crate::bus) fn request_blocking(&self, body: &[u8], timeout: Duration) -> Outcome {
         let deadline = check(body, timeout)?;
-        let (pending, used) = self.connect_blocking(deadline)?;
-        let outcome = caller::request(&pending, body, deadline);
-        if used && is_unsent(&outcome) && pending.is_over() {
-            let (pending, _) = self.connect_blocking(deadline)?;
-            return caller::request(&pending, body, deadline);
-        }
-        outcome
+        let wait = deadline.saturating_duration_since(Instant::now()).min(CONNECT_WAIT);
+        let standing = standing(&lock(&self.connections), Home::Threads)?;
+        let pending = match standing {
+            Some(pending) => pending,
+            None => {
+                // May wait, so not under the lock. Two threads at once make two connections, and one is used then.
+                let socket = socket::connect(&self.path, wait.max(Duration::from_millis(1))).map_err(unreachable)?;
+                keep(&mut lock(&self.connections), Home::Threads, socket)
+            }
+        };
+        caller::request(&pending, body, deadline)
     }
 
-    async fn connect_async(&self, runtime: &Handle, deadline: Instant) -> Result<(Arc<Pending>, bool), RequestError> {
+    async fn connect_async(&self, runtime: &Handle, deadline: Instant) -> Result<Arc<Pending>, RequestError> {
+        let home = Home::Runtime(runtime.id());
         let until = deadline.min(Instant::now() + CONNECT_WAIT);
         loop {
-            match self.connect(Home::Runtime(runtime.id()), Duration::ZERO) {
-                Ok((pending, used)) => {
-                    if !used {
-                        runtime.spawn(task::drive(Arc::clone(&pending)));
-                    }
-                    return Ok((pending, used));
+            match self.connect_now(home)? {
+                Some((pending, false)) => return Ok(pending),
+                Some((pending, true)) => {
+                    runtime.spawn(task::drive(Arc::clone(&pending)));
+                    return Ok(pending);
                 }
-                Err(Errno::AGAIN) if Instant::now() < until => {
+                None if Instant::now() < until => {
                     let pause = {
                         let _context = runtime.enter();
                         tokio::time::sleep(TRY_AGAIN)
                     };
                     pause.await;
                 }
-                Err(error) => return Err(unreachable(error)),
+                None => return Err(RequestError::NotSent),
             }
         }
     }
 
-    fn connect_blocking(&self, deadline: Instant) -> Result<(Arc<Pending>, bool), RequestError> {
-        let wait = deadline.saturating_duration_since(Instant::now()).min(CONNECT_WAIT);
-        self.connect(Home::Threads, wait.max(Duration::from_millis(1))).map_err(unreachable)
-    }
-
-    /// The connection of that home, and whether it was there before.
-    fn connect(&self, home: Home, wait: Duration) -> Result<(Arc<Pending>, bool), Errno> {
+    /// The connection of that home, and whether it is new; `None` where the listener's backlog is full.
+    fn connect_now(&self, home: Home) -> Result<Option<(Arc<Pending>, bool)>, RequestError> {
         let mut connections = lock(&self.connections);
-        if let Some((_, pending)) = connections.iter().find(|(of, pending)| *of == home && !pending.is_over()) {
-            return Ok((Arc::clone(pending), true));
+        if let Some(pending) = standing(&connections, home)? {
+            return Ok(Some((pending, false)));
         }
-        connections.retain(|(_, pending)| !pending.is_over());
-        if wait.is_zero() {
-            let pending = Arc::new(Pending::new(socket::connect(&self.path, wait)?));
-            connections.push((home, Arc::clone(&pending)));
-            return Ok((pending, false));
+        match socket::connect(&self.path, Duration::ZERO) {
+            Ok(socket) => Ok(Some((keep(&mut connections, home, socket), true))),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(error) => Err(unreachable(error)),
         }
-        // May wait; two threads that connect at once make two connections, and the later one is kept.
-        drop(connections);
-        let pending = Arc::new(Pending::new(socket::connect(&self.path, wait)?));
-        lock(&self.connections).push((home, Arc::clone(&pending)));
-        Ok((pending, false))
     }
 }
 
-async fn exchange(pending: &Pending, body: &[u8], deadline: Instant) -> Outcome {
-    let id = pending.begin(body, deadline)?;
-    Waiting::new(pending, id).await
+type Connections = Vec<(Home, Arc<Pending>)>;
+
+/// The connection of that home; an error where the other side has ended one.
+fn standing(connections: &Connections, home: Home) -> Result<Option<Arc<Pending>>, RequestError> {
+    match connections.iter().find(|(of, pending)| *of == home && !pending.is_over()) {
+        Some((_, pending)) => Ok(Some(Arc::clone(pending))),
+        None if connections.iter().any(|(_, pending)| pending.is_lost()) => Err(RequestError::NotSent),
+        None => Ok(None),
+    }
+}
+
+fn keep(connections: &mut Connections, home: Home, socket: OwnedFd) -> Arc<Pending> {
+    let pending = Arc::new(Pending::new(socket));
+    connections.retain(|(_, pending)| !pending.is_over() || pending.is_lost());
+    connections.push((home, Arc::clone(&pending)));
+    pending
 }
 
 fn check(body: &[u8], timeout: Duration) -> Result<Instant, RequestError> {

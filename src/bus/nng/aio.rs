@@ -14,7 +14,7 @@ use nng::AioResult;
 type Burial = Box<dyn FnOnce() + Send>;
 
 /// Runs a drop that may block or wait for a callback, away from any callback.
-fn bury(burial: Burial) {
+pub(super) fn bury(burial: Burial) {
     static UNDERTAKER: OnceLock<Option<Sender<Burial>>> = OnceLock::new();
     let undertaker = UNDERTAKER.get_or_init(|| {
         let (sender, receiver) = channel::<Burial>();

@@ -14,9 +14,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::aio::{Aio, Fenced};
 use super::peers::Peers;
-use super::{RECONNECT, library, refused};
+use super::{MAX_FRAME, RECONNECT, library, refused};
 use crate::bus::{Body, BusError, Endpoint, Peer};
-use crate::wire::MAX_MESSAGE;
 
 /// Answers requests at one endpoint.
 #[derive(Debug)]
@@ -47,7 +46,7 @@ impl Respondent {
         library::init()?;
         let open = || {
             let socket = Socket::new(Protocol::Respondent0)?;
-            socket.set_opt::<RecvMaxSize>(MAX_MESSAGE)?;
+            socket.set_opt::<RecvMaxSize>(MAX_FRAME)?;
             socket.set_opt::<ReconnectMinTime>(Some(RECONNECT.0))?;
             socket.set_opt::<ReconnectMaxTime>(Some(RECONNECT.1))?;
             let answerer = Answerer::new(Fenced::new(socket), 2)?;
@@ -64,7 +63,7 @@ impl Respondent {
 
 /// Makes a socket listen, for its owner alone.
 pub(super) fn listen(socket: &Socket, endpoint: &Endpoint) -> Result<(), nng::Error> {
-    socket.set_opt::<RecvMaxSize>(MAX_MESSAGE)?;
+    socket.set_opt::<RecvMaxSize>(MAX_FRAME)?;
     let listener = ListenerBuilder::new(socket, endpoint.as_str())?;
     // NNG sets the mode between bind and listen: nobody else can connect in between.
     listener.set_opt::<Permissions>(0o600)?;

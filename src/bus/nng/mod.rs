@@ -1,8 +1,7 @@
 //! The four roles over NNG; the direct lane has two of them as well.
 //!
 //! Everything here follows from how NNG behaves, and each rule stands where it bites: `aio` fences what may not
-//! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` reads faster than answers are
-//! thrown away. NNG calls back on its own threads, so a callback stores what came, wakes, and returns.
+//! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` loses no answer. NNG calls back on its own threads, so a callback stores what came, wakes, and returns.
 
 mod aio;
 mod answerer;
@@ -19,6 +18,10 @@ pub(super) use requester::Requester;
 pub use surveyor::{Answers, Surveyor};
 
 use super::{BusError, Endpoint};
+use crate::wire::MAX_MESSAGE;
+
+/// What NNG may read as one message: its limit counts the four bytes of the id, the protocol's does not.
+const MAX_FRAME: usize = MAX_MESSAGE + 4;
 
 /// The shortest and longest wait before a lost connection is tried again; NNG's own 1 s is an age.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nng::{Pipe, PipeEvent, Socket};
 use tokio::sync::{mpsc, watch};
 
-use super::aio::Fenced;
+use super::aio::{Fenced, bury};
 use super::library::{peer_credential, pipe_id};
 use crate::bus::Peer;
 
@@ -25,9 +25,11 @@ pub(super) struct Peers(Arc<Mutex<Connected>>);
 
 #[derive(Debug, Default)]
 struct Connected {
+    /// Somebody has left.
+    left: bool,
     pipes: HashMap<Pipe, (Peer, watch::Sender<()>)>,
-    /// The socket itself, once it is to be closed as soon as nobody is connected.
-    close_when_alone: Option<Fenced<Socket>>,
+    /// The socket itself, where it is to be closed as soon as the last peer has left.
+    closes: Option<Fenced<Socket>>,
 }
 
 impl Peers {
@@ -62,12 +64,20 @@ impl Peers {
         self.lock().pipes.len()
     }
 
-    /// Closes the socket now, or when the last of those who are connected has left.
-    pub(super) fn close_when_alone(&self, socket: Fenced<Socket>) {
-        let mut connected = self.lock();
-        if !connected.pipes.is_empty() {
-            connected.close_when_alone = Some(socket);
-        }
+    /// Whether somebody was connected and nobody is.
+    pub(super) fn have_left(&self) -> bool {
+        let connected = self.lock();
+        connected.left && connected.pipes.is_empty()
+    }
+
+    /// Has the socket closed as soon as the last peer has left.
+    pub(super) fn close_when_left(&self, socket: Socket) {
+        self.lock().closes = Some(Fenced::new(socket));
+    }
+
+    /// Has the socket closed no later than all who hold it.
+    pub(super) fn close_when_dropped(&self) {
+        drop(self.lock().closes.take());
     }
 
     fn add(&self, pipe: Pipe) {
@@ -81,9 +91,10 @@ impl Peers {
 
     fn remove(&self, pipe: Pipe) -> Option<Peer> {
         let mut connected = self.lock();
+        connected.left = true;
         let removed = connected.pipes.remove(&pipe).map(|(peer, _)| peer);
-        if connected.pipes.is_empty() {
-            drop(connected.close_when_alone.take());
+        if let (true, Some(socket)) = (connected.pipes.is_empty(), connected.closes.take()) {
+            bury(Box::new(move || socket.close()));
         }
         removed
     }

@@ -18,7 +18,7 @@ use nng::{AioResult, Message, Protocol, Socket};
 
 use super::aio::{Aio, Fenced};
 use super::peers::Peers;
-use super::{RECONNECT, library, refused};
+use super::{MAX_FRAME, RECONNECT, library, refused};
 use crate::bus::{Body, BusError, Endpoint, RequestError};
 use crate::wire::MAX_MESSAGE;
 
@@ -38,8 +38,7 @@ struct Shared {
     peers: Peers,
     /// A reply may come that nobody waits for.
     reply_unread: AtomicBool,
-    /// Taken in drop alone.
-    socket: Option<Fenced<Socket>>,
+    socket: Fenced<Socket>,
 }
 
 impl Drop for Shared {
@@ -48,8 +47,8 @@ impl Drop for Shared {
     /// waits for it for good, and no socket of this process is closed ever after. So a socket on which a reply may
     /// still come is closed by its peer's departure alone.
     fn drop(&mut self) {
-        if let (Some(socket), true) = (self.socket.take(), *self.reply_unread.get_mut()) {
-            self.peers.close_when_alone(socket);
+        if !*self.reply_unread.get_mut() {
+            self.peers.close_when_dropped();
         }
     }
 }
@@ -60,13 +59,15 @@ impl Requester {
         let open = || -> Result<_, nng::Error> {
             let socket = Fenced::new(Socket::new(Protocol::Req0)?);
             socket.set_opt::<ResendTime>(None)?;
-            socket.set_opt::<RecvMaxSize>(MAX_MESSAGE)?;
+            socket.set_opt::<RecvMaxSize>(MAX_FRAME)?;
             socket.set_opt::<ReconnectMinTime>(Some(RECONNECT.0))?;
             socket.set_opt::<ReconnectMaxTime>(Some(RECONNECT.1))?;
             let peers = Peers::watch(&socket, None)?;
+            // Nobody listens at the endpoint of a gone instance again: a request that came too late to fail with
+            // the connection would wait for its deadline.
+            peers.close_when_left(socket.clone());
             socket.dial_async(endpoint.as_str())?;
-            let (idle, reply_unread) = (Mutex::default(), AtomicBool::new(false));
-            Ok(Shared { idle, peers, reply_unread, socket: Some(socket) })
+            Ok(Shared { idle: Mutex::default(), peers, reply_unread: AtomicBool::new(false), socket })
         };
         let shared = open().map_err(|error| refused("dial", endpoint, error))?;
         Ok(Self { shared: Arc::new(shared) })
@@ -74,6 +75,10 @@ impl Requester {
 
     pub(in crate::bus) fn is_connected(&self) -> bool {
         self.shared.peers.len() > 0
+    }
+
+    pub(in crate::bus) fn is_lost(&self) -> bool {
+        self.shared.peers.have_left()
     }
 
     /// Wakes from NNG's threads; the timeout counts in whole milliseconds.
@@ -84,11 +89,11 @@ impl Requester {
         let idle = self.shared.lock().pop();
         let slot = match idle {
             Some(slot) => slot,
-            None => Slot::new(&self.shared).map_err(transport)?,
+            None => Slot::new(&self.shared).map_err(refusal)?,
         };
         let posted = slot.post(Message::from(body), timeout, self.is_connected());
         let exchange = Exchange { slot: Some(slot), settled: false };
-        posted.map_err(transport)?;
+        posted.map_err(refusal)?;
         exchange.await
     }
 }
@@ -99,8 +104,11 @@ impl Shared {
     }
 }
 
-fn transport(error: nng::Error) -> RequestError {
-    RequestError::Transport(error.to_string())
+fn refusal(error: nng::Error) -> RequestError {
+    match error {
+        nng::Error::Closed => RequestError::NotSent,
+        error => RequestError::Transport(error.to_string()),
+    }
 }
 
 /// One request at a time: a context and its two operations, used again and again.
@@ -152,8 +160,7 @@ impl Slot {
             Aio::new(move |_, result| state.completed(result))
         };
         let (send, receive) = (callback()?, callback()?);
-        let socket = shared.socket.as_deref().ok_or(nng::Error::Closed)?;
-        let context = Fenced::new(nng::Context::new(socket)?);
+        let context = Fenced::new(nng::Context::new(&shared.socket)?);
         Ok(Self { context, send, receive, state })
     }
 
@@ -260,7 +267,7 @@ impl Future for Exchange {
             drop(progress);
             let left = deadline.saturating_duration_since(Instant::now());
             if let Err(error) = slot.post_receive(left) {
-                return Poll::Ready(Err(transport(error)));
+                return Poll::Ready(Err(refusal(error)));
             }
         }
         Poll::Pending

@@ -1,27 +1,23 @@
 //! SURVEYOR: one question to everybody who is connected, and every answer.
 //!
-//! NNG keeps at most 128 answers that nobody has read and drops the rest without a word, however fast they are
-//! read: so as many receives are posted beforehand as there are peers beyond that. A receive with a deadline of
-//! its own would end the whole survey: the window is the survey's, not the receive's.
+//! Over a raw socket, because a cooked one loses answers: it keeps at most 128 that nobody has read and drops
+//! the rest without a word, and a receive can be posted only once the question is out, by when a crowd has
+//! answered already if this thread was not given its turn. A raw socket leaves what is not yet read with the
+//! one who sent it. In exchange the survey's id and its window are kept here.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nng::options::Options;
-use nng::options::protocol::survey::SurveyTime;
-use nng::{AioResult, Message, Protocol, Socket};
+use nng::{AioResult, Message, Protocol, RawSocket, Socket};
 use tokio::sync::{Notify, mpsc};
 
-use super::aio::{Aio, Fenced};
+use super::aio::{Aio, Fenced, bury};
 use super::answerer::listen;
 use super::peers::{PeerEvent, Peers};
 use super::{library, refused};
 use crate::bus::{Body, BusError, Endpoint, Peer};
 
-/// Peers whose answers NNG's own queue of 128 holds, with some room for those that connect meanwhile.
-const QUEUED: usize = 100;
-
-/// Receives that wait at least, so that answers are read while others arrive.
+/// Receives that are always posted, so that answers are read while others arrive.
 const RECEIVES: usize = 8;
 
 /// Answers of one round that may wait to be read; only a peer that answers again and again fills it.
@@ -30,30 +26,35 @@ const UNREAD: usize = 16 * 1024;
 /// Connects and departures that may wait to be read; they are hints, the answers are the truth.
 const EVENTS: usize = 4 * 1024;
 
+/// The bit that tells a survey's id from the ids of relays on the way.
+const ID_BIT: u32 = 0x8000_0000;
+
 /// Asks everybody who is connected to one endpoint.
 #[derive(Debug)]
 pub struct Surveyor {
     round: Arc<Round>,
+    next_id: u32,
     send: Aio,
-    receives: Vec<Aio>,
-    context: Fenced<nng::Context>,
     endpoint: Endpoint,
-    _socket: Fenced<Socket>,
+    socket: Fenced<Socket>,
+    _receives: Vec<Aio>,
 }
 
 /// What the callbacks share with the round that is under way.
 #[derive(Debug)]
 struct Round {
     state: Mutex<State>,
-    quiet: Notify,
+    sent: Notify,
     peers: Peers,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    id: u32,
+    /// Closed once the window is over.
     answers: Option<mpsc::Sender<(Peer, Body)>>,
-    /// Operations of this round that have not come back.
-    posted: usize,
+    /// The last question is still on its way into the socket.
+    sending: bool,
 }
 
 impl Surveyor {
@@ -65,31 +66,16 @@ impl Surveyor {
         library::init()?;
         let (events, joined) = mpsc::channel(EVENTS);
         let open = || {
-            let socket = Fenced::new(Socket::new(Protocol::Surveyor0)?);
+            let socket = Fenced::new(RawSocket::new(Protocol::Surveyor0)?.socket);
             let peers = Peers::watch(&socket, Some(events))?;
-            let round = Arc::new(Round { state: Mutex::default(), quiet: Notify::new(), peers });
-            let context = nng::Context::new(&socket)?;
+            let round = Arc::new(Round { state: Mutex::default(), sent: Notify::new(), peers });
             let of_callback = Arc::clone(&round);
-            let send = Aio::new(move |_, _| of_callback.came_back())?;
+            let send = Aio::new(move |_, _| of_callback.went_out())?;
+            let receives = (0..RECEIVES).map(|_| receive(&round, &socket)).collect::<Result<_, _>>()?;
             listen(&socket, endpoint)?;
-            let (context, endpoint) = (Fenced::new(context), endpoint.clone());
-            Ok(Self { round, send, receives: Vec::new(), context, endpoint, _socket: socket })
+            Ok(Self { round, next_id: 0, send, endpoint: endpoint.clone(), socket, _receives: receives })
         };
         open().map(|surveyor| (surveyor, joined)).map_err(|error| refused("listen at", endpoint, error))
-    }
-
-    fn receive(round: &Arc<Round>, context: &nng::Context) -> Result<Aio, nng::Error> {
-        let (round, context) = (Arc::clone(round), context.clone());
-        Aio::new(move |aio, result| {
-            let goes_on = match result {
-                AioResult::Recv(Ok(message)) => round.deliver(message) && context.recv(aio).is_ok(),
-                // The window is over.
-                _ => false,
-            };
-            if !goes_on {
-                round.came_back();
-            }
-        })
     }
 
     /// Asks everybody who is connected now; answers count until the window, in whole milliseconds, is over.
@@ -100,41 +86,45 @@ impl Surveyor {
     /// # Cancel safety
     /// Dropping the future, or the answers, ends the round.
     pub async fn survey(&mut self, question: &[u8], window: Duration) -> Result<Answers<'_>, BusError> {
-        self.round.until_quiet().await;
-        self.grow().map_err(|error| refused("ask at", &self.endpoint, error))?;
+        self.round.until_sent().await;
+        self.next_id = self.next_id.wrapping_add(1) & !ID_BIT;
+        let id = ID_BIT | self.next_id;
         let (sender, answers) = mpsc::channel(UNREAD);
-        let wanted = 1 + self.receives.len();
-        *self.round.lock() = State { answers: Some(sender), posted: wanted };
-        if let Err((error, posted)) = self.post(question, window) {
-            let mut state = self.round.lock();
-            state.answers = None;
-            state.posted -= wanted - posted;
-            drop(state);
-            return Err(refused("ask at", &self.endpoint, error));
-        }
-        Ok(Answers { answers, surveyor: self })
+        *self.round.lock() = State { id, answers: Some(sender), sending: true };
+        let window = match self.post(id, question, window) {
+            Ok(window) => window,
+            Err(error) => {
+                *self.round.lock() = State::default();
+                return Err(refused("ask at", &self.endpoint, error));
+            }
+        };
+        Ok(Answers { answers, window, surveyor: self })
     }
 
-    /// Makes as many receives as the peers that are connected may need.
-    fn grow(&mut self) -> Result<(), nng::Error> {
-        let wanted = RECEIVES.max(self.round.peers.len().saturating_sub(QUEUED));
-        while self.receives.len() < wanted {
-            self.receives.push(Self::receive(&self.round, &self.context)?);
-        }
-        Ok(())
+    fn post(&self, id: u32, question: &[u8], window: Duration) -> Result<Aio, nng::Error> {
+        let round = Arc::clone(&self.round);
+        let timer = Aio::new(move |_, _| round.end(id))?;
+        timer.get().sleep(window.max(Duration::from_millis(1)))?;
+        let mut message = Message::from(question);
+        message.as_mut_header().push_back(&id.to_be_bytes());
+        // It is copied to every connection; one that does not read its questions loses the ones past its queue.
+        self.socket.send_async(self.send.get(), message).map_err(|(_, error)| error)?;
+        Ok(timer)
     }
+}
 
-    /// Says, where it fails, how many operations were posted before.
-    fn post(&self, question: &[u8], window: Duration) -> Result<(), (nng::Error, usize)> {
-        let window = window.max(Duration::from_millis(1));
-        self.context.set_opt::<SurveyTime>(Some(window)).map_err(|error| (error, 0))?;
-        // A question goes out at once, or is dropped for a peer that does not read: the send never waits.
-        self.context.send(self.send.get(), Message::from(question)).map_err(|(_, error)| (error, 0))?;
-        for (nth, receive) in self.receives.iter().enumerate() {
-            self.context.recv(receive.get()).map_err(|error| (error, 1 + nth))?;
+/// Posts a receive that posts itself again until the socket is closed.
+fn receive(round: &Arc<Round>, socket: &Socket) -> Result<Aio, nng::Error> {
+    let (round, of_callback) = (Arc::clone(round), socket.clone());
+    let aio = Aio::new(move |aio, result| {
+        if let AioResult::Recv(Ok(message)) = result {
+            round.deliver(message);
+            // Fails only on a closed socket.
+            let _ = of_callback.recv_async(aio);
         }
-        Ok(())
-    }
+    })?;
+    socket.recv_async(aio.get())?;
+    Ok(aio)
 }
 
 impl Round {
@@ -142,40 +132,42 @@ impl Round {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether more answers are wanted.
-    fn deliver(&self, mut message: Message) -> bool {
+    fn deliver(&self, mut message: Message) {
         let peer = message.pipe().and_then(|pipe| self.peers.get(pipe));
+        let id = message.as_mut_header().as_slice().last_chunk().map(|id| u32::from_be_bytes(*id));
         let state = self.lock();
-        let Some(answers) = &state.answers else { return false };
-        if let Some((peer, _)) = peer
+        // An answer to an earlier question is void.
+        if let (Some(answers), Some((peer, _)), true) = (&state.answers, peer, id == Some(state.id))
             && answers.try_send((peer, Body::nng(message))).is_err()
         {
             tracing::warn!(?peer, "more than {UNREAD} answers to one question; this one is dropped");
         }
-        true
     }
 
-    fn came_back(&self) {
+    fn end(&self, id: u32) {
         let mut state = self.lock();
-        state.posted -= 1;
-        // The send comes back while the receives still wait; the last of these ends the round.
-        if state.posted == 0 {
+        if state.id == id {
             state.answers = None;
-            self.quiet.notify_one();
         }
     }
 
-    async fn until_quiet(&self) {
-        while self.lock().posted > 0 {
-            self.quiet.notified().await;
+    fn went_out(&self) {
+        self.lock().sending = false;
+        self.sent.notify_one();
+    }
+
+    async fn until_sent(&self) {
+        while self.lock().sending {
+            self.sent.notified().await;
         }
     }
 }
 
 impl Drop for Surveyor {
     fn drop(&mut self) {
-        // Ends the receives; their callbacks hold the context, so dropping it here would not.
-        self.context.close();
+        // Ends the receives; their callbacks hold the socket, so dropping it here would not.
+        let socket = self.socket.clone();
+        bury(Box::new(move || socket.close()));
     }
 }
 
@@ -183,6 +175,7 @@ impl Drop for Surveyor {
 #[derive(Debug)]
 pub struct Answers<'a> {
     answers: mpsc::Receiver<(Peer, Body)>,
+    window: Aio,
     surveyor: &'a mut Surveyor,
 }
 
@@ -199,8 +192,7 @@ impl Answers<'_> {
 impl Drop for Answers<'_> {
     fn drop(&mut self) {
         self.surveyor.round.lock().answers = None;
-        for receive in &self.surveyor.receives {
-            receive.get().cancel();
-        }
+        // A sleep carries no message, so it may be cancelled at any moment.
+        self.window.get().cancel();
     }
 }

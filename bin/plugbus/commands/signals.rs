@@ -1,0 +1,33 @@
+//! The signals that ask a command to end.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::error::CommandError;
+
+/// Ctrl-C, what `kill` sends, and the end of the terminal; none of them ends the process while this exists.
+#[derive(Debug)]
+pub(super) struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Interrupts {
+    pub(super) fn new() -> Result<Self, CommandError> {
+        let listen = |kind| signal(kind).map_err(CommandError::system("listen for signals"));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one and names it; may be dropped at any time.
+    pub(super) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hang_up.recv() => "SIGHUP",
+        }
+    }
+}
