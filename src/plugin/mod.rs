@@ -29,6 +29,7 @@ mod context;
 mod environment;
 mod error;
 mod handler;
+mod here;
 mod ledger;
 mod pulse;
 mod schema;

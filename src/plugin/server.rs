@@ -1,11 +1,13 @@
-//! The one task that takes requests, and the life of the plugin around it.
+//! Where requests are taken, and the life of the plugin around it.
+//!
+//! Where the lane can, a request is taken on the thread that has read it, else by the one task of the server.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
@@ -16,7 +18,7 @@ use super::call::Call;
 use super::environment::Environment;
 use super::ledger::Ledger;
 use super::pulse::{self, Identity};
-use crate::bus::{BusDir, Card, Incoming, ProcessId, Replier, Respondent};
+use crate::bus::{BusDir, Card, Incoming, ProcessId, Replier, Respondent, Turn};
 use crate::wire::{Code, CodecError, Fault, PROTOCOL, Phase, Reply, Request, nearest};
 
 /// Requests that may be taken off the socket beyond those that run and wait, so that `$stop` is always heard.
@@ -64,14 +66,18 @@ impl Server {
             started.map_err(|error| ServeError::System("start the survey thread", error))?;
         }
         let stop = watch::Sender::new(false);
-        let desk = Desk {
+        let desk = Arc::new(Desk {
             who,
             methods: plugin.methods,
             turns: Arc::new(Semaphore::new(plugin.concurrency)),
             waiting_room: 2 * plugin.concurrency,
             ledger: Arc::clone(&ledger),
             stop: stop.clone(),
-        };
+            runtime: Handle::current(),
+        });
+        desk.ledger.set_phase(Phase::Ready);
+        let at_desk = Arc::clone(&desk);
+        replier.attend(move |incoming, turn| at_desk.take(incoming, Some(turn)));
         let serving = tokio::spawn(desk.serve(replier, stop.subscribe()));
         Ok(Self { stop, ledger, serving })
     }
@@ -107,14 +113,14 @@ struct Desk {
     waiting_room: usize,
     ledger: Arc<Ledger>,
     stop: watch::Sender<bool>,
+    runtime: Handle,
 }
 
 impl Desk {
-    async fn serve(self, mut replier: Replier, mut stop: watch::Receiver<bool>) {
-        self.ledger.set_phase(Phase::Ready);
+    async fn serve(self: Arc<Self>, mut replier: Replier, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
-                Some(incoming) = replier.next() => self.take(incoming),
+                Some(incoming) = replier.next() => self.take(incoming, None),
                 _ = stop.wait_for(|told| *told) => break,
             }
         }
@@ -122,7 +128,7 @@ impl Desk {
         loop {
             tokio::select! {
                 biased;
-                Some(incoming) = replier.next() => self.take(incoming),
+                Some(incoming) = replier.next() => self.take(incoming, None),
                 () = self.ledger.until_quiet() => break,
             }
         }
@@ -131,13 +137,14 @@ impl Desk {
         tokio::pin!(flushed);
         loop {
             tokio::select! {
-                Some(incoming) = replier.next() => self.take(incoming),
+                Some(incoming) = replier.next() => self.take(incoming, None),
                 () = &mut flushed => break,
             }
         }
     }
 
-    fn take(&self, incoming: Incoming) {
+    /// Takes a request; with a turn, what does not have to wait is done before this returns.
+    fn take(&self, incoming: Incoming, turn: Option<&Turn<'_>>) {
         match self.accept(&incoming) {
             Accepted::Answer(reply, then) => {
                 incoming.reply(&reply);
@@ -147,8 +154,12 @@ impl Desk {
             }
             Accepted::Run(method, ticket, deadline) => {
                 let (ledger, turns) = (Arc::clone(&self.ledger), Arc::clone(&self.turns));
-                let call = Call { incoming, prepare: Arc::clone(&method.prepare), ticket, deadline, ledger, turns };
-                tokio::spawn(call.run());
+                let (prepare, pace) = (Arc::clone(&method.prepare), Arc::clone(&method.pace));
+                let call = Call { incoming, prepare, pace, ticket, deadline, ledger, turns };
+                match turn {
+                    Some(turn) => call.run_here(turn, &self.runtime),
+                    None => drop(self.runtime.spawn(call.run())),
+                }
             }
         }
     }
