@@ -162,3 +162,103 @@ pub(super) fn reply_id(message: &[u8]) -> Result<u32, Malformed> {
     let (id, body) = message.split_first_chunk().ok_or(Malformed)?;
     if body.len() > MAX_MESSAGE { Err(Malformed) } else { Ok(u32::from_be_bytes(*id)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(message: &[u8]) -> Vec<u8> {
+        [&head(message.len())[..], message].concat()
+    }
+
+    fn stream() -> Vec<u8> {
+        let frames = [&b"\x80\0\0\x01first"[..], b"\x80\0\0\x02", b"\0\0\0\x05\x80\0\0\x03third"];
+        [REQUESTER.to_vec(), frames.map(frame).concat()].concat()
+    }
+
+    fn decode(chunks: &[&[u8]]) -> Result<Vec<Found>, Malformed> {
+        let (mut decoder, mut found) = (Decoder::new(REQUESTER), Vec::new());
+        for chunk in chunks {
+            let mut input = *chunk;
+            while let Some(next) = decoder.next(&mut input)? {
+                found.push(next);
+            }
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn it_does_not_matter_where_a_stream_is_split() {
+        let stream = stream();
+        let whole = decode(&[&stream]).unwrap();
+        assert_eq!(whole.len(), 4);
+        for at in 0..=stream.len() {
+            let (before, after) = stream.split_at(at);
+            assert_eq!(decode(&[before, after]).unwrap(), whole, "split at {at}");
+        }
+        let bytes: Vec<&[u8]> = stream.chunks(1).collect();
+        assert_eq!(decode(&bytes).unwrap(), whole);
+    }
+
+    #[test]
+    fn what_is_read_straight_into_a_message_may_run_over() {
+        let large = [b"\x80\0\0\x01".to_vec(), vec![7; 3 * FIRST_STEP]].concat();
+        let stream = [REQUESTER.to_vec(), frame(&large), frame(b"\x80\0\0\x02")].concat();
+        for chunk in [1000, FIRST_STEP, 2 * FIRST_STEP, 10 * FIRST_STEP] {
+            let (mut decoder, mut found, mut rest) = (Decoder::new(REQUESTER), Vec::new(), &stream[..]);
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(chunk.min(rest.len()));
+                rest = later;
+                let mut buffer = match decoder.room() {
+                    Some(message) => {
+                        message.extend_from_slice(now);
+                        decoder.overrun()
+                    }
+                    None => now.to_vec(),
+                };
+                let mut input = &std::mem::take(&mut buffer)[..];
+                while let Some(next) = decoder.next(&mut input).unwrap() {
+                    found.push(next);
+                }
+            }
+            let messages = [large.clone(), b"\x80\0\0\x02".to_vec()].map(Found::Message);
+            assert!(found[1..] == messages, "in chunks of {chunk}");
+        }
+    }
+
+    #[test]
+    fn a_length_alone_costs_little_and_one_too_large_is_refused() {
+        let mut decoder = Decoder::new(REQUESTER);
+        let greeted = [&REQUESTER[..], &head(MAX_FRAME)].concat();
+        let mut input = &greeted[..];
+        assert_eq!(decoder.next(&mut input), Ok(Some(Found::Greeting)));
+        assert_eq!(decoder.next(&mut input), Ok(None));
+        assert!(decoder.room().unwrap().capacity() <= FIRST_STEP);
+        for length in [0, 3, MAX_FRAME + 1, usize::MAX] {
+            assert_eq!(decode(&[&REQUESTER, &head(length)]), Err(Malformed), "{length}");
+        }
+        assert_eq!(decode(&[&REQUESTER, &[2, 0, 0, 0, 0, 0, 0, 0, 4]]), Err(Malformed));
+    }
+
+    #[test]
+    fn only_the_right_greeting_will_do() {
+        for at in 0..REQUESTER.len() {
+            let mut wrong = REQUESTER;
+            wrong[at] ^= 1;
+            assert_eq!(decode(&[&wrong]), Err(Malformed), "byte {at}");
+        }
+        assert_eq!(decode(&[&REPLIER]), Err(Malformed));
+    }
+
+    #[test]
+    fn the_header_ends_with_the_request_id() {
+        assert_eq!(split_request(b"\x80\0\0\x01body"), Ok(Some(4)));
+        assert_eq!(split_request(b"\0\0\0\x01\x80\0\0\x01"), Ok(Some(8)));
+        let relayed = |times: usize| [vec![0; 4 * times], REQUEST_ID.to_be_bytes().to_vec()].concat();
+        assert_eq!(split_request(&relayed(7)), Ok(Some(32)));
+        assert_eq!(split_request(&relayed(8)), Ok(None));
+        assert_eq!(split_request(b"\0\0\0\x01\x80\0\0"), Err(Malformed));
+        assert_eq!(reply_id(b"\x80\0\0"), Err(Malformed));
+        assert_eq!(reply_id(b"\x80\0\0\x09x"), Ok(REQUEST_ID | 9));
+    }
+}
