@@ -23,6 +23,8 @@ const LONG: Duration = Duration::from_secs(5);
 const SERVE: &str = "PLUGBUS_BENCH_SERVE";
 /// This program again, on one core.
 const PINNED: &str = "PLUGBUS_BENCH_PINNED";
+/// Only the rows with a plugin, for a profiler.
+const ONLY_REVERT: &str = "PLUGBUS_BENCH_REVERT";
 
 fn main() {
     if let Ok(what) = std::env::var(SERVE) {
@@ -51,6 +53,9 @@ fn measure(how: &str) {
         row([vec![what.to_owned()], times.into(), vec![format!("{of_floor:.2}")]].concat());
     };
     show("raw Unix socket", &floor);
+    if std::env::var_os(ONLY_REVERT).is_some() {
+        return revert(root.path(), &show);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let current = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (lane, name) in [(Lane::Direct, "direct"), (Lane::Nng, "nng")] {
@@ -70,11 +75,16 @@ fn measure(how: &str) {
         }));
         row([format!("{name} lane, 64 callers"), format!("{rate:.0}/s")]);
     }
-    let plugin = Plugin::start(root.path());
-    let bus = blocking::Bus::at(root.path().join("default")).unwrap();
+    revert(root.path(), &show);
+}
+
+fn revert(root: &Path, show: &dyn Fn(&str, &Timings)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let plugin = Plugin::start(root);
+    let bus = blocking::Bus::at(root.join("default")).unwrap();
     let call = || drop(bus.call::<String, _>("text.revert", TEXT).unwrap());
     show("`revert`, blocking host", &Timings::of(WARM, COUNTED, call));
-    let bus = Bus::at(root.path().join("default")).unwrap();
+    let bus = Bus::at(root.join("default")).unwrap();
     let caller = bus.clone();
     show(
         "`revert`, async host, default runtime",
