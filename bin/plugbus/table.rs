@@ -9,6 +9,9 @@ use crate::output::{DIM, PLAIN};
 /// Between two columns.
 const GAP: &str = "  ";
 
+/// Before a note below its row.
+const INDENT: &str = "    ";
+
 /// On which side of its column a text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -43,58 +46,87 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A table with a line of headings; every row has as many cells as there are headings.
+/// A table with a line of headings; every row has as many cells as there are headings, and may have a note.
 #[derive(Debug)]
 pub(crate) struct Table<const N: usize> {
     headings: [(&'static str, Side); N],
-    rows: Vec<[Cell; N]>,
+    notes: &'static str,
+    rows: Vec<([Cell; N], String)>,
 }
 
 impl<const N: usize> Table<N> {
     pub(crate) fn new(headings: [(&'static str, Side); N]) -> Self {
-        Self { headings, rows: Vec::new() }
+        Self { headings, notes: "", rows: Vec::new() }
     }
 
-    pub(crate) fn row(&mut self, cells: [Cell; N]) {
-        self.rows.push(cells);
+    /// What stands above the notes.
+    pub(crate) fn notes(self, notes: &'static str) -> Self {
+        Self { notes, ..self }
     }
 
-    /// Writes the table; the last column is cut where a line would be wider than `width`.
+    pub(crate) fn row(&mut self, cells: [Cell; N], note: String) {
+        self.rows.push((cells, note));
+    }
+
+    /// Writes the table; the notes go below their rows where a line would be wider than `width`.
     pub(crate) fn write(&self, out: &mut impl Write, width: Option<usize>) -> io::Result<()> {
-        let headings = self.headings.map(|(heading, _)| Cell::styled(heading, DIM));
+        let headings = (self.headings.map(|(heading, _)| Cell::styled(heading, DIM)), String::new());
+        let lines = || std::iter::once(&headings).chain(&self.rows);
         let widths: [usize; N] = std::array::from_fn(|column| {
-            std::iter::once(&headings).chain(&self.rows).map(|row| length(&row[column].text)).max().unwrap_or(0)
+            lines().map(|(cells, _)| length(&cells[column].text)).max().unwrap_or(0) + GAP.len()
         });
-        for row in std::iter::once(&headings).chain(&self.rows) {
-            self.write_row(out, row, &widths, width)?;
+        let longest = self.rows.iter().map(|(_, note)| length(note)).max().unwrap_or(0);
+        let beside = width.is_none_or(|width| widths.iter().sum::<usize>() + longest <= width);
+
+        let note = |text: &str, style| Cell::styled(if beside { text } else { "" }, style);
+        self.write_cells(out, &headings.0, &widths, &note(self.notes, DIM))?;
+        for (cells, text) in &self.rows {
+            self.write_cells(out, cells, &widths, &note(text, PLAIN))?;
+            if !beside {
+                write_below(out, text, width.unwrap_or(usize::MAX))?;
+            }
         }
         Ok(())
     }
 
-    fn write_row(
+    fn write_cells(
         &self,
         out: &mut impl Write,
-        row: &[Cell; N],
+        cells: &[Cell; N],
         widths: &[usize; N],
-        width: Option<usize>,
+        note: &Cell,
     ) -> io::Result<()> {
-        let mut at = 0;
         // Spaces are written only before a text, so that no line ends in them.
         let mut owed = 0;
-        for ((Cell { text, style }, (_, side)), wide) in row.iter().zip(&self.headings).zip(widths) {
-            let room = width.map_or(usize::MAX, |width| width.saturating_sub(at));
-            let text = if at + wide > width.unwrap_or(usize::MAX) { cut(text, room) } else { text.clone() };
-            let spare = wide.saturating_sub(length(&text));
+        for ((Cell { text, style }, (_, side)), width) in cells.iter().zip(&self.headings).zip(widths) {
+            let spare = width - GAP.len() - length(text);
             let before = if *side == Side::Right { spare } else { 0 };
-            if !text.is_empty() {
-                write!(out, "{:owed$}{style}{text}{style:#}", "", owed = owed + before)?;
-                owed = 0;
-            }
-            owed += if text.is_empty() { *wide } else { spare - before } + GAP.len();
-            at += wide + GAP.len();
+            write!(out, "{:owed$}{style}{text}{style:#}", "", owed = owed + before)?;
+            owed = spare - before + GAP.len();
+        }
+        if !note.text.is_empty() {
+            let Cell { text, style } = note;
+            write!(out, "{:owed$}{style}{text}{style:#}", "")?;
         }
         writeln!(out)
     }
+}
+
+/// Writes a note in lines that fit.
+fn write_below(out: &mut impl Write, note: &str, width: usize) -> io::Result<()> {
+    let room = width.saturating_sub(INDENT.len());
+    let mut line = String::new();
+    for word in note.split_whitespace() {
+        if !line.is_empty() && length(&line) + 1 + length(word) > room {
+            writeln!(out, "{INDENT}{line}")?;
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if line.is_empty() { Ok(()) } else { writeln!(out, "{INDENT}{line}") }
 }
 
 /// In columns, nearly: names and numbers are ASCII, and so is most of what plugins say.
@@ -102,29 +134,19 @@ fn length(text: &str) -> usize {
     text.chars().count()
 }
 
-fn cut(text: &str, room: usize) -> String {
-    if length(text) <= room {
-        return text.to_owned();
-    }
-    match room {
-        0 => String::new(),
-        room => text.chars().take(room - 1).chain(['…']).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::output::BAD;
 
-    fn table() -> Table<3> {
-        let mut table = Table::new([("NAME", Side::Left), ("N", Side::Right), ("WHY", Side::Left)]);
-        table.row(["text".into(), "7".into(), "".into()]);
-        table.row(["a-longer-one".into(), "1234".into(), "killed by SIGKILL".into()]);
+    fn table() -> Table<2> {
+        let mut table = Table::new([("NAME", Side::Left), ("N", Side::Right)]).notes("WHY");
+        table.row(["text".into(), "7".into()], String::new());
+        table.row(["a-longer-one".into(), "1234".into()], "killed by SIGKILL".into());
         table
     }
 
-    fn written(table: &Table<3>, width: Option<usize>) -> String {
+    fn written(table: &Table<2>, width: Option<usize>) -> String {
         let mut out = Vec::new();
         table.write(&mut out, width).unwrap();
         anstream::adapter::strip_bytes(&out).into_vec().try_into().unwrap()
@@ -138,22 +160,27 @@ text             7
 a-longer-one  1234  killed by SIGKILL
 ";
         assert_eq!(written(&table(), None), expected);
+        assert_eq!(written(&table(), Some(37)), expected);
     }
 
     #[test]
-    fn the_last_column_is_cut_to_the_terminal() {
-        let narrow = written(&table(), Some(30));
-        assert!(narrow.ends_with("a-longer-one  1234  killed by…\n"), "{narrow}");
-        assert!(narrow.lines().all(|line| line.chars().count() <= 30), "{narrow}");
-        for width in 0..40 {
-            written(&table(), Some(width));
-        }
+    fn notes_go_below_where_there_is_no_room() {
+        let expected = "\
+NAME             N
+text             7
+a-longer-one  1234
+    killed by
+    SIGKILL
+";
+        assert_eq!(written(&table(), Some(18)), expected);
+        assert!(written(&table(), Some(36)).ends_with("1234\n    killed by SIGKILL\n"));
+        assert!(written(&table(), Some(0)).ends_with("    by\n    SIGKILL\n"));
     }
 
     #[test]
     fn styles_take_no_room() {
         let mut table = table();
-        table.row([Cell::styled("text", BAD), "8".into(), Cell::or_dash(None::<String>)]);
-        assert!(written(&table, None).ends_with("text             8  -\n"));
+        table.row([Cell::styled("text", BAD), Cell::or_dash(None::<String>)], String::new());
+        assert!(written(&table, None).ends_with("text             -\n"));
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{env, ffi::OsStr};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 
 use super::{BusError, Card, Endpoint};
 use crate::wire::check_plugin_name;
@@ -176,7 +176,7 @@ impl BusDir {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(BusLock { _file: file })
+        Ok(BusLock { file })
     }
 
     fn file(&self, name: &str, instance: &str, ending: &str) -> PathBuf {
@@ -187,7 +187,14 @@ impl BusDir {
 /// Held by the one supervisor of a bus; the kernel lets go of it however the process ends.
 #[derive(Debug)]
 pub struct BusLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for BusLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child between its fork and its exec still has the descriptor for a moment.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// Writes a file so that a reader sees the old text or the new one, never a part.
@@ -207,9 +214,16 @@ pub(crate) fn write_whole(path: &Path, text: &[u8]) -> Result<(), BusError> {
     })
 }
 
-fn read_card(path: &Path) -> Option<Card> {
+/// The start of a file, whatever it is: who opens a FIFO to read would wait for somebody who writes.
+pub(crate) fn read_start(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(path).ok()?.take(MAX_CARD).read_to_end(&mut text).ok()?;
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)?.take(limit).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn read_card(path: &Path) -> Option<Card> {
+    let text = read_start(path, MAX_CARD).ok()?;
     let card: Card = serde_json::from_slice(&text).ok()?;
     // The file's own name is what the instance was given; a card may not speak for another.
     let named = format!("{}.{}.json", card.name, card.instance);

@@ -1,8 +1,9 @@
 //! Which plugins are there, by their cards alone.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::CallError;
 use crate::bus::{BusDir, BusError, Card};
@@ -19,7 +20,19 @@ pub(super) const SUPERVISOR: &str = "supervisor";
 #[derive(Debug)]
 pub(super) struct Discovery {
     pub(super) directory: BusDir,
-    last: Mutex<Option<(SystemTime, Arc<[Card]>)>>,
+    last: Mutex<Option<Reading>>,
+}
+
+/// What a directory held.
+#[derive(Debug)]
+struct Reading {
+    /// Seconds and nanoseconds of its time stamp, as a mark and not as a time: the wall clock decides nothing.
+    stamp: (i64, i64),
+    /// When that stamp was first seen.
+    since: Instant,
+    /// Whether it can no longer change under the same stamp.
+    settled: bool,
+    cards: Arc<[Card]>,
 }
 
 impl Discovery {
@@ -29,16 +42,18 @@ impl Discovery {
 
     /// The cards as they are now; of plugins that died without notice, too.
     pub(super) fn cards(&self) -> Result<Arc<[Card]>, CallError> {
-        let changed = fs::metadata(self.directory.path()).and_then(|found| found.modified()).ok();
+        let found = fs::metadata(self.directory.path()).ok();
+        let stamp = found.map(|found| (found.mtime(), found.mtime_nsec()));
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(changed), Some((then, cards))) = (changed, last.as_ref())
-            && changed == *then
-        {
-            return Ok(Arc::clone(cards));
+        let known = last.take_if(|last| Some(last.stamp) != stamp || !last.settled);
+        if let Some(last) = last.as_ref() {
+            return Ok(Arc::clone(&last.cards));
         }
+        let now = Instant::now();
+        let since = known.filter(|known| Some(known.stamp) == stamp).map_or(now, |known| known.since);
         let cards: Arc<[Card]> = self.directory.cards().map_err(no_bus)?.into();
-        let settled = changed.filter(|changed| changed.elapsed().is_ok_and(|age| age > STAMP));
-        *last = settled.map(|changed| (changed, Arc::clone(&cards)));
+        let settled = now.duration_since(since) > STAMP;
+        *last = stamp.map(|stamp| Reading { stamp, since, settled, cards: Arc::clone(&cards) });
         Ok(cards)
     }
 

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::discovery::{SUPERVISOR, Target};
-use super::links::Chosen;
+use super::links::{Chosen, Links};
 use super::{Bus, CallError};
 use crate::bus::{Body, Card, RequestError};
 use crate::wire::{Code, CodecError, Fault, PROTOCOL, Raw, Reply, RequestHead, from_slice};
@@ -96,33 +96,26 @@ impl<'a> Request<'a> {
     async fn exchange<P: Serialize + ?Sized>(self, params: &P) -> Result<Answer, CallError> {
         let shared = &self.bus.shared;
         let deadline = Instant::now() + self.timeout;
-        // Instances that did not take the call: gone, or about to go.
-        let (mut not, mut again): (Vec<String>, Vec<String>) = Default::default();
+        let mut tried = Tried::default();
         loop {
             let cards = shared.discovery.cards()?;
             let target = self.target.resolve(&cards);
             target.check_unambiguous(&cards)?;
-            let candidates = target.candidates(&cards).filter(|card| !not.contains(&card.instance));
+            let candidates = target.candidates(&cards).filter(|card| tried.may_take_it(card));
             let Some(chosen) = shared.links.least_busy(candidates)? else {
                 shared.discovery.forget();
-                self.wait_for_supervisor(target, &not, deadline).await?;
+                if !tried.late_again(&cards, &shared.links) {
+                    self.wait_for_supervisor(target, &tried.not, deadline).await?;
+                }
                 continue;
             };
             match self.send(target.method, &chosen, params, deadline).await {
-                Err(Refused::Draining) => {
+                Err(refused @ (Refused::Draining | Refused::NotSent)) => {
                     shared.discovery.forget();
-                    shared.links.avoid(&chosen.card.instance);
-                    not.push(chosen.card.instance.clone());
-                }
-                // A connection breaks without its plugin, too (over a message that was too large): the second
-                // time, or where the process is gone, it is the plugin.
-                Err(Refused::NotSent) => {
-                    shared.discovery.forget();
-                    shared.links.forget(&chosen.card.instance);
-                    if again.contains(&chosen.card.instance) || !chosen.card.process.is_alive() {
-                        not.push(chosen.card.instance.clone());
+                    match refused {
+                        Refused::Draining => tried.draining(&chosen, &shared.links),
+                        _ => tried.not_sent(&chosen, &shared.links),
                     }
-                    again.push(chosen.card.instance.clone());
                 }
                 Err(Refused::For(error)) => return Err(error),
                 Ok(answer) => return Ok(answer),
@@ -190,18 +183,30 @@ impl<'a> Request<'a> {
         if known.is_empty() {
             return Err(CallError::NoBus(self.bus.directory().path().into()));
         }
+        if let Some(instance) = target.instance {
+            // An instance never comes back, so there is nothing to wait for.
+            let reason = format!("its instance {instance} is not on the bus");
+            return Err(CallError::Unreachable { plugin: target.name(), reason });
+        }
         let asked = Target { plugin: Some(SUPERVISOR), method: "wait", instance: None };
         let supervisor = match target.plugin {
             Some(SUPERVISOR) => None,
             _ => shared.links.least_busy(asked.candidates(&known))?,
         };
         let Some(supervisor) = supervisor else { return Err(target.missing(&known)) };
-        let wait = Wait { plugin: target.plugin, method: target.plugin.is_none().then_some(target.method), not };
+        let own = !target.method.starts_with('$');
+        let wait = Wait { plugin: target.plugin, method: own.then_some(target.method), not };
         match self.send(asked.method, &supervisor, &wait, deadline).await {
             Ok(_) if Instant::now() < deadline => Ok(()),
             Ok(_) | Err(Refused::For(CallError::Deadline { .. })) => Err(self.too_slow(target)),
+            // Frozen or starved, perhaps for a moment only.
+            Err(Refused::NotSent) if supervisor.card.process.is_alive() => Ok(()),
             Err(Refused::NotSent | Refused::Draining | Refused::For(CallError::Died { .. })) => {
                 Err(target.missing(&known))
+            }
+            Err(Refused::For(CallError::Unreachable { reason, .. })) => {
+                let reason = format!("it is not there, and the supervisor cannot be asked for it: {reason}");
+                Err(CallError::Unreachable { plugin: target.name(), reason })
             }
             Err(Refused::For(CallError::Plugin { fault, .. })) => Err(self.no_use(target, &known, fault)),
             Err(Refused::For(error)) => Err(error),
@@ -227,6 +232,54 @@ impl<'a> Request<'a> {
     fn too_slow(&self, target: Target<'_>) -> CallError {
         let reason = format!("it is being restarted and was not ready within {:?}", self.timeout);
         CallError::Unreachable { plugin: target.name(), reason }
+    }
+}
+
+/// The instances that did not take a call.
+#[derive(Default)]
+struct Tried {
+    /// Gone, or about to go.
+    not: Vec<String>,
+    /// Not yet connected.
+    late: Vec<Card>,
+    /// Lost their connection, and may take another one.
+    lost: Vec<String>,
+}
+
+impl Tried {
+    fn may_take_it(&self, card: &Card) -> bool {
+        !self.not.contains(&card.instance) && !self.late.iter().any(|late| late.instance == card.instance)
+    }
+
+    fn draining(&mut self, chosen: &Chosen<'_>, links: &Links) {
+        links.avoid(&chosen.card.instance);
+        self.not.push(chosen.card.instance.clone());
+    }
+
+    fn not_sent(&mut self, Chosen { card, link }: &Chosen<'_>, links: &Links) {
+        if !link.requester.is_lost() {
+            self.late.push((*card).clone());
+            return;
+        }
+        links.forget(&card.instance);
+        // A connection breaks without its plugin, too (over a message that was too large): the second time, or
+        // where the process is gone, it is the plugin.
+        let gone = self.lost.contains(&card.instance) || !card.process.is_alive();
+        let place = if gone { &mut self.not } else { &mut self.lost };
+        place.push(card.instance.clone());
+    }
+
+    /// Gives those that are late another try, while they are there; whether there are any.
+    ///
+    /// Such a plugin may be frozen or starved for a moment only. Each try waits for a connection.
+    fn late_again(&mut self, cards: &[Card], links: &Links) -> bool {
+        let is_there = |late: &Card| late.process.is_alive() && cards.contains(late);
+        let (there, gone): (Vec<_>, Vec<_>) = self.late.drain(..).partition(is_there);
+        for card in gone {
+            links.forget(&card.instance);
+            self.not.push(card.instance);
+        }
+        !there.is_empty()
     }
 }
 

@@ -79,12 +79,12 @@ pub enum RestartPolicy {
 /// How long to wait before a restart: doubling, with jitter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BackoffSpec {
-    /// The wait before the first restart.
+    /// The shortest wait. A plugin that had been ready is restarted once without any, then after this long.
     pub min: Duration,
     /// The longest wait.
     pub max: Duration,
     /// The share of a wait that is random, 0 to 1.
     pub jitter: f64,
-    /// After this long as ready, the next wait is `min` again.
+    /// After this long as ready, its restarts begin anew: at once, then `min`, and so on.
     pub reset: Duration,
 }

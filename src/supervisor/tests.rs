@@ -9,6 +9,8 @@ use super::*;
 use serde_json::json;
 
 use crate::bus::{BusDir, Card, Endpoint, ProcessId, Replier, Requester, Respondent};
+use crate::host::{Bus, CallError};
+use crate::plugin::{Failure, Plugin};
 use crate::wire::{Answer, Code, Fault, Info, Phase, Question, Reply, RequestHead, Want};
 
 /// Far longer than anything here takes, on any machine.
@@ -21,6 +23,11 @@ const MOOD: &str = "TEST_MOOD";
 #[tokio::test]
 async fn act_as_plugin() {
     let Ok(mood) = std::env::var(MOOD) else { return };
+    if mood == "serve" {
+        let pid = |_: Option<()>| Ok::<_, Failure>(std::process::id());
+        let plugin = Plugin::new("unused", "7").method("pid", "Its process.", pid);
+        return tokio::task::spawn_blocking(|| plugin.serve().unwrap()).await.unwrap();
+    }
     let given = |name| std::env::var(name).expect(name);
     let _replier = Replier::listen(&given("PLUGBUS_CALL_URL").parse().unwrap(), 1).unwrap();
     let survey: Endpoint = given("PLUGBUS_SURVEY_URL").parse().unwrap();
@@ -35,6 +42,9 @@ async fn act_as_plugin() {
         }
         if asked.want == Want::Info {
             answer.info = Some(Info { version: "7".into(), methods: Vec::new() });
+        }
+        if mood == "take its time" {
+            tokio::time::sleep(Duration::from_millis(30)).await;
         }
         question.reply(&answer.encode().unwrap());
     }
@@ -72,7 +82,7 @@ fn spec(directory: &Path, plugins: Vec<PluginSpec>) -> SupervisorSpec {
     SupervisorSpec {
         bus: "default".into(),
         directory: Some(directory.into()),
-        survey: SurveySpec { interval: Duration::from_millis(100), deadline: Duration::from_millis(100), misses: 3 },
+        survey: SurveySpec { interval: Duration::from_millis(100), deadline: Duration::from_millis(500), misses: 3 },
         log: LogSpec { max_size: 1 << 20, keep: 2 },
         plugins,
     }
@@ -163,6 +173,28 @@ async fn what_falls_silent_is_killed_and_ready_again() {
 }
 
 #[tokio::test]
+async fn an_answer_in_somebody_elses_name_is_not_believed() {
+    // The round is over when the plugin has answered, and the lie has to come before that.
+    let stage = Stage::new(vec![acting("text", "take its time")]).await;
+    stage.supervisor.wait_ready(LONG).await.unwrap();
+    let card = stage.cards()[0].clone();
+    let mut liar = Respondent::dial(&stage.dir().survey_endpoint().unwrap()).unwrap();
+    let told = format!("process {} answered as", std::process::id());
+    let end = Instant::now() + LONG;
+    while !stage.log("supervisor.events.jsonl").contains(&told) {
+        assert!(Instant::now() < end, "{}", stage.log("supervisor.events.jsonl"));
+        let question = liar.next().await.unwrap();
+        let asked = Question::decode(question.body()).unwrap();
+        let lie = Answer::new(&asked, "text", &card.instance, Phase::Draining);
+        question.reply(&lie.encode().unwrap());
+    }
+    assert_eq!(stage.log("supervisor.events.jsonl").matches("not believed").count(), 1, "each liar is named once");
+    let text = stage.until("text", |_| true).await;
+    assert_eq!((text.state, text.restarts, stage.cards().len()), (UnitState::Ready, 0, 1));
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn a_stop_leaves_no_process_and_no_file() {
     let mut stubborn = acting("stubborn", "ignore");
     stubborn.stop_grace = Duration::from_millis(200);
@@ -203,8 +235,9 @@ async fn what_cannot_run_says_why_and_disturbs_nobody() {
     assert!(crashed.reason.contains(": out of cheese; restarting in "), "{}", crashed.reason);
     let lost = stage.until("lost", |plugin| plugin.state == UnitState::Failed).await;
     assert!(lost.reason.starts_with("program not found: /no/such/program"), "{}", lost.reason);
-    let late = stage.until("late", |plugin| plugin.restarts >= 1).await.last_end.unwrap().reason;
-    assert!(late.starts_with("not ready 300 ms after its start: it still says that it is starting;"), "{late}");
+    // On a busy machine the first of its processes may not get as far as to answer.
+    let late = "not ready 300 ms after its start: it still says that it is starting;";
+    stage.until("late", |plugin| plugin.last_end.as_ref().is_some_and(|end| end.reason.starts_with(late))).await;
     assert_eq!(stage.until("text", |plugin| plugin.state == UnitState::Ready).await.restarts, 0);
     let error = stage.supervisor.wait_ready(LONG).await.unwrap_err().to_string();
     assert!(error.contains("lost is failed: program not found"), "{error}");
@@ -246,7 +279,8 @@ async fn leftovers_of_a_dead_supervisor_are_ended_and_what_people_started_is_not
     dir.create().unwrap();
     let start = || {
         let mut command = Command::new("sleep");
-        command.arg("1000").stdin(Stdio::null()).process_group(0).spawn().unwrap()
+        command.arg("60").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        command.spawn().unwrap()
     };
     let (mut left, mut by_hand) = (start(), start());
     let card = |name: &str, pid: u32| Card {
@@ -293,6 +327,32 @@ async fn a_dropped_handle_stops_everything() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert!(!id.is_alive());
+}
+
+#[tokio::test]
+async fn calls_find_their_plugin_again_after_a_kill_and_a_freeze() {
+    let stage = Stage::new(vec![acting("text", "serve")]).await;
+    let bus = Bus::at(stage.supervisor.directory()).unwrap();
+    // Made while the plugin is still starting: the supervisor says when it is ready.
+    let first: u32 = bus.call("text.pid", &()).await.unwrap();
+    let process = ProcessId::of(first).unwrap();
+    signal(first, rustix::process::Signal::KILL);
+    while process.is_alive() {
+        tokio::task::yield_now().await;
+    }
+    let second: u32 = loop {
+        match bus.call("pid", &()).await {
+            // It was sent before the broken connection was seen, and may have run: only the caller may repeat it.
+            Err(CallError::Died { .. }) => {}
+            called => break called.unwrap(),
+        }
+    };
+    assert_ne!(first, second);
+    signal(second, rustix::process::Signal::STOP);
+    stage.until("text", |plugin| plugin.pid != Some(second) && plugin.pid.is_some()).await;
+    let third: u32 = bus.call("pid", &()).await.unwrap();
+    assert_ne!(second, third);
+    stage.stop().await;
 }
 
 /// Calls the supervisor as any program would: by its card, over its endpoint.
@@ -356,4 +416,27 @@ async fn its_builtin_stop_stops_everything() {
     requester.request(&request, LONG).await.unwrap();
     stage.supervisor.stopped().await;
     assert!(!process.is_alive());
+}
+
+#[test]
+fn a_runtime_that_ends_first_takes_every_plugin_with_it() {
+    for worker_threads in [0, 2] {
+        let mut builder = match worker_threads {
+            0 => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        };
+        let runtime = builder.enable_all().build().unwrap();
+        let stage = runtime.block_on(async {
+            let stage = Stage::new(vec![acting("text", "work")]).await;
+            stage.supervisor.wait_ready(LONG).await.unwrap();
+            stage
+        });
+        let process = stage.cards()[0].process;
+        drop(runtime);
+        let end = Instant::now() + LONG;
+        while process.is_alive() {
+            assert!(Instant::now() < end, "it lives on");
+            std::thread::yield_now();
+        }
+    }
 }

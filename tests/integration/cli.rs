@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::support::{Bench, TEXT, eventually, send};
+use crate::support::{Bench, TEXT, eventually, exit_code, send};
 
 #[test]
 fn a_text_prints_bare_and_anything_else_as_json() {
@@ -58,6 +58,7 @@ fn what_does_not_exist_names_the_nearest() {
     for (args, meant) in [
         (&["call", "revrt", "x"][..], "did you mean revert?"),
         (&["call", "txt.revert", "x"], "did you mean text?"),
+        (&["call", "text.revrt", "x"], "did you mean revert?"),
         (&["describe", "txt"], "did you mean text?"),
         (&["describe", "text.warp"], "did you mean wrap?"),
     ] {
@@ -216,7 +217,7 @@ fn watching_shows_it_again_and_ends_with_ctrl_c() {
         assert_eq!(status["plugins"][0]["name"], "text");
     }
     send(Signal::INT, watch.id().into());
-    assert_eq!(watch.wait().unwrap().code(), Some(0));
+    assert_eq!(exit_code(&mut watch), Some(0));
 }
 
 #[test]
@@ -237,12 +238,12 @@ fn the_bus_that_is_named_is_used() {
     // A bus named in the environment is meant by every command alike.
     let elsewhere = bus.plugbus(&["survey"]).env("PLUGBUS_BUS", "other").output().unwrap();
     assert_eq!(elsewhere.status.code(), Some(5));
-    let child = supervise.env("PLUGBUS_BUS", "other").spawn().unwrap();
+    let mut child = supervise.env("PLUGBUS_BUS", "other").spawn().unwrap();
     let pid = child.id();
     eventually("the other bus is there", || {
         (bus.run(&["--bus", "other", "call", "revert", "ab"]).stdout == "ba\n").then_some(())
     });
     bus.expect(&["call", "revert", "ab"], 5);
     send(Signal::TERM, pid.into());
-    assert_eq!({ child }.wait().unwrap().code(), Some(0));
+    assert_eq!(exit_code(&mut child), Some(0));
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::support::{Bench, running, send};
+use crate::support::{Bench, exit_code, running, send};
 
 /// The demo, with a place for temporary files that nobody else uses.
 fn demo(bench: &Bench) -> Command {
@@ -36,7 +36,7 @@ fn interrupt_after(bench: &Bench, step: &str) -> Option<i32> {
     send(Signal::INT, child.id().into());
     // Read on, so that the next step does not fail for want of a reader.
     lines.for_each(drop);
-    child.wait().unwrap().code()
+    exit_code(&mut child)
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn the_bytes_on_the_socket_are_those_of_the_protocol_text() {
 }
 
 #[test]
-fn noise_instead_of_a_greeting_is_hung_up_on() {
+fn invariant_10_noise_instead_of_a_greeting_is_hung_up_on() {
     let plugin = text();
     for noise in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 4096], b"\0SP\x01\x00\x30\x00\x00", &[0; 8]] {
         let mut caller = open(&plugin);
@@ -80,7 +80,7 @@ fn a_greeting_may_come_a_byte_at_a_time() {
 }
 
 #[test]
-fn half_a_message_holds_nobody_up() {
+fn invariant_10_half_a_message_holds_nobody_up() {
     let plugin = text();
     let whole = [golden("socket/greeting-requester"), golden("socket/frame-request")].concat();
     let mut waiting = Vec::new();
@@ -98,7 +98,7 @@ fn half_a_message_holds_nobody_up() {
 }
 
 #[test]
-fn a_length_that_lies_costs_no_memory() {
+fn invariant_10_a_length_that_lies_costs_no_memory() {
     let plugin = text();
     let before = plugin.peak_memory();
     for length in [u64::from(u32::MAX), 1 << 32, 1 << 40, u64::MAX, MAX_MESSAGE as u64 * 2] {
@@ -163,7 +163,7 @@ fn a_message_that_breaks_the_rules_is_answered_by_name() {
 }
 
 #[test]
-fn nesting_without_end_is_a_bad_message() {
+fn invariant_10_nesting_without_end_is_a_bad_message() {
     let plugin = text();
     let before = plugin.peak_memory();
     for levels in [129, 100_000, MAX_MESSAGE - 100] {

@@ -1,10 +1,28 @@
 //! Tests with real processes and sockets, one module a behaviour. `support` starts things and waits for them.
+//!
+//! A test that holds one of the invariants of `docs/architecture.md` has its number in its name.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, in what it calls too")]
 
+mod at_most_once;
+mod by_hand;
+mod call_path;
+mod calls;
 mod cli;
+mod clocks;
+mod deadlines;
 mod demo;
 mod garbage;
+mod identity;
 mod interop;
+mod late_supervisor;
+mod one_process;
+mod output;
+mod programs;
+mod reasons;
+mod replicas;
+mod restarts;
+mod stopping;
+mod strangers;
 mod supervise;
 mod support;

@@ -20,7 +20,7 @@ fn a_signal_stops_everything_and_leaves_no_process_and_no_endpoint() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let mut bus = Bench::with_text();
         send(signal, bus.supervisor().id().into());
-        assert_eq!(bus.supervisor().wait().unwrap().code(), Some(0), "{signal:?}");
+        assert_eq!(bus.exit(), Some(0), "{signal:?}");
         assert_eq!(running(bus.path()), [], "{signal:?}");
         let names = fs::read_dir(bus.path().join("default")).unwrap().map(|entry| entry.unwrap().file_name());
         let left: Vec<_> = names.filter(|name| !["lock", "log", "state"].iter().any(|known| name == known)).collect();
@@ -36,7 +36,7 @@ fn a_second_signal_stops_by_force() {
     send(Signal::INT, supervisor);
     eventually("it is being stopped", || (bus.plugin()["state"] == "stopping").then_some(()));
     send(Signal::INT, supervisor);
-    assert_eq!(bus.supervisor().wait().unwrap().code(), Some(1));
+    assert_eq!(bus.exit(), Some(1));
     eventually("no process is left", || running(bus.path()).is_empty().then_some(()));
 }
 
@@ -54,5 +54,5 @@ fn a_terminal_that_takes_nothing_more_holds_nothing_up() {
     assert_eq!(bus.stdout(&["call", "revert", "ab"]), "ba\n");
     assert_eq!(bus.json(&["survey"])["answers"][0]["name"], "text");
     send(Signal::TERM, bus.supervisor().id().into());
-    assert_eq!(bus.supervisor().wait().unwrap().code(), Some(0));
+    assert_eq!(bus.exit(), Some(0));
 }

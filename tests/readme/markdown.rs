@@ -45,7 +45,8 @@ pub(crate) fn steps(markdown: &str) -> Result<Vec<Step>, String> {
         let Some(tag) = fence.trim_start().strip_prefix("```") else { continue };
         let block: Vec<(&str, usize)> =
             lines.by_ref().take_while(|(text, _)| !text.trim_start().starts_with("```")).collect();
-        match tag {
+        // What follows a comma is for rustdoc, which compiles the blocks of Rust.
+        match tag.split(',').next().unwrap_or_default() {
             "sh" => steps.extend(commands(&block)?),
             "console" | "text" | "rust" | "toml" | "python" => {}
             _ => return Err(format!("README.md:{line}: a block is tagged sh, console, text, rust, toml or python")),

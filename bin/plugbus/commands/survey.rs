@@ -45,7 +45,7 @@ fn table(report: &SurveyReport) -> Table<9> {
     ]);
     for plugin in &report.answers {
         let load = plugin.load;
-        table.row([
+        let cells = [
             plugin.name.as_str().into(),
             plugin.instance.as_str().into(),
             plugin.pid.to_string().into(),
@@ -55,13 +55,14 @@ fn table(report: &SurveyReport) -> Table<9> {
             Cell::or_dash((load.in_flight > 0).then(|| span_ms(load.oldest_ms))),
             load.done.to_string().into(),
             Cell::styled(load.failed.to_string(), if load.failed > 0 { FAIR } else { DIM }),
-        ]);
+        ];
+        table.row(cells, String::new());
     }
     for plugin in &report.missing {
         let none = || Cell::or_dash(None::<String>);
         let (name, instance) = (plugin.name.as_str().into(), plugin.instance.as_str().into());
         let state = Cell::styled("no answer", BAD);
-        table.row([name, instance, none(), state, none(), none(), none(), none(), none()]);
+        table.row([name, instance, none(), state, none(), none(), none(), none(), none()], String::new());
     }
     table
 }

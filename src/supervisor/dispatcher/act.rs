@@ -18,6 +18,11 @@ use crate::wire::{Info, PROTOCOL};
 impl Dispatcher {
     /// The only way in which a unit ever changes.
     pub(super) fn tell(&mut self, unit: usize, event: UnitEvent) {
+        if let UnitEvent::Spawned { process, .. } = &event
+            && let Some(attended) = &mut self.slots[unit].attended
+        {
+            attended.pid = Some(process.pid);
+        }
         if let UnitEvent::Exited { epoch, .. } | UnitEvent::SpawnFailed { epoch, .. } = &event {
             self.forget_instance(unit, *epoch);
         }
@@ -47,7 +52,8 @@ impl Dispatcher {
         let source = Arc::new(Source::new(&slot.unit.spec().name, &instance, Arc::clone(&slot.dropped_lines)));
         // A unit sends at most one SIGTERM and one SIGKILL to each process.
         let (commands, orders) = mpsc::channel(4);
-        slot.attended = Some(Attended { epoch, instance: instance.clone(), commands, source: Arc::clone(&source) });
+        slot.attended =
+            Some(Attended { epoch, instance: instance.clone(), pid: None, commands, source: Arc::clone(&source) });
         match Launch::new(slot.unit.spec(), &instance, &self.workshop.dir) {
             Ok(launch) => {
                 self.instances.insert(instance, (unit, epoch));

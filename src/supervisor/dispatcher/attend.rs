@@ -84,12 +84,12 @@ impl Attendance {
         let (launch, dir) = (self.launch.clone(), self.workshop.dir.clone());
         let (name, instance) = self.source.identity();
         let start = tokio::task::spawn_blocking(move || {
-            let spawned = spawn(&launch)?;
-            let record = InstanceRecord { name, instance, process: spawned.process.id() };
-            if let Err(error) = record.write(&dir) {
-                // A full disk is no reason to refuse service; it is the next supervisor that would miss it.
-                tracing::warn!(%error, plugin = record.name, "the record of an instance cannot be written");
-            }
+            // Twice: whoever kills the supervisor in between must not leave a process that nobody knows of.
+            let mut record = InstanceRecord::planned(name, instance);
+            write_down(&record, &dir);
+            let spawned = spawn(&launch).inspect_err(|_| record.remove(&dir))?;
+            record.process = spawned.process.id();
+            write_down(&record, &dir);
             Ok((spawned, record))
         });
         start.await.unwrap_or_else(|error| Err(SpawnError::System(error.to_string())))
@@ -111,5 +111,12 @@ impl Attendance {
     async fn tell(&self, event: UnitEvent) {
         // Fails when the dispatcher is gone, and then there is nobody to tell.
         let _ = self.workshop.events.send((self.unit, event)).await;
+    }
+}
+
+/// A full disk is no reason to refuse service; it is the next supervisor that would miss the record.
+fn write_down(record: &InstanceRecord, dir: &BusDir) {
+    if let Err(error) = record.write(dir) {
+        tracing::warn!(%error, plugin = record.name, "the record of an instance cannot be written");
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Slot {
 pub(super) struct Attended {
     pub(super) epoch: Epoch,
     pub(super) instance: String,
+    /// Once it was started, and after it is gone.
+    pub(super) pid: Option<u32>,
     pub(super) commands: mpsc::Sender<ProcessCommand>,
     pub(super) source: Arc<Source>,
 }
@@ -47,7 +49,7 @@ impl Slot {
             plugin: &self.unit.spec().name,
             replica: self.unit.replica(),
             instance: self.attended.as_ref().map(|attended| attended.instance.as_str()),
-            pid: self.unit.process().map(|process| process.id.pid),
+            pid: self.attended.as_ref().and_then(|attended| attended.pid),
         }
     }
 

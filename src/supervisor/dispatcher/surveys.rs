@@ -107,7 +107,8 @@ impl Dispatcher {
 
     fn on_round_over(&mut self, over: &RoundOver) {
         if over.kind == RoundKind::Regular {
-            if over.void {
+            // Where all answered all the same, it is of no interest.
+            if over.void && !over.missing.is_empty() {
                 self.journal.own("was late itself; this survey round counts against nobody");
             }
             for (instance, unit, epoch) in self.asked_units(over) {

@@ -1,5 +1,6 @@
 //! Exits by pidfd: seen at once, without polling, without a thread, without SIGCHLD.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -7,6 +8,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::Executing;
 use crate::bus::ProcessId;
 
 /// Tells when one process has exited.
@@ -48,4 +50,29 @@ pub(in crate::supervisor) fn group_of(pid: u32) -> Option<u32> {
     // The second field is the program's name in parentheses, which may hold anything, `)` included.
     let after_name = stat.iter().rposition(|byte| *byte == b')')?;
     std::str::from_utf8(stat.get(after_name + 2..)?).ok()?.split(' ').nth(2)?.parse().ok()
+}
+
+/// The leader of a process group that was started with these variables; `Err` where one is executing a program at
+/// this moment, so that what it was given cannot be read.
+///
+/// For processes whose supervisor was killed before it could write down who they are. It held a lock until then,
+/// and a child shares that until its program is executed: whoever holds the lock now finds the new environment.
+pub(in crate::supervisor) fn leader_with(variables: &[(&str, &OsStr)]) -> Result<Option<ProcessId>, Executing> {
+    let wanted: Vec<_> =
+        variables.iter().map(|(name, value)| [name.as_bytes(), b"=", value.as_encoded_bytes()].concat()).collect();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut executing = false;
+    for pid in pids.filter(|pid: &u32| group_of(*pid) == Some(*pid)) {
+        // Who it is comes first: if the pid is another's by the time the variables are read, that is no longer it.
+        let (process, environment) = (ProcessId::of(pid), std::fs::read(format!("/proc/{pid}/environ")));
+        // Gone meanwhile, or another user's.
+        let (Some(process), Ok(environment)) = (process, environment) else { continue };
+        let has = |wanted: &Vec<u8>| environment.split(|byte| *byte == 0).any(|found| found == wanted.as_slice());
+        if wanted.iter().all(has) && process.is_alive() {
+            return Ok(Some(process));
+        }
+        executing |= environment.is_empty() && process.is_alive();
+    }
+    if executing { Err(Executing) } else { Ok(None) }
 }

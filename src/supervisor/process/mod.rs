@@ -28,19 +28,29 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 pub(super) use command::Launch;
 pub(super) use error::SpawnError;
 pub(super) use group::{end_foreign, leads_group_of};
-pub(super) use system::group_of;
+pub(super) use system::{group_of, leader_with};
 
 use super::unit::ExitState;
 use crate::bus::ProcessId;
+
+/// A process is just executing a program, and nothing can be said of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Executing;
 
 /// A child that leads its own process group and has not been reaped.
 ///
 /// Dropping it kills the whole group: no process is left behind by a task that was given up.
 #[derive(Debug)]
 pub(super) struct Process {
+    leader: Leader,
+    watch: system::ExitWatch,
+}
+
+/// The child itself; whatever goes wrong from its start on, it ends with this value.
+#[derive(Debug)]
+struct Leader {
     id: ProcessId,
     pid: Pid,
-    watch: system::ExitWatch,
     reaped: bool,
 }
 
@@ -61,12 +71,7 @@ pub(super) struct Spawned {
 pub(super) fn spawn(launch: &Launch) -> Result<Spawned, SpawnError> {
     let mut child = launch.command().spawn().map_err(|error| SpawnError::diagnose(&error, launch))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let process = Process::new(&child).map_err(|error| {
-        // Not yet known to anybody: it must not outlive the failure.
-        let _ = child.kill();
-        let _ = child.wait();
-        SpawnError::diagnose(&error, launch)
-    })?;
+    let process = Process::new(&child).map_err(|error| SpawnError::diagnose(&error, launch))?;
     match (stdout, stderr) {
         (Some(stdout), Some(stderr)) => Ok(Spawned { process, stdout: stdout.into(), stderr: stderr.into() }),
         // Both were asked to be pipes; dropping the process kills it.
@@ -76,15 +81,14 @@ pub(super) fn spawn(launch: &Launch) -> Result<Spawned, SpawnError> {
 
 impl Process {
     fn new(child: &Child) -> std::io::Result<Self> {
-        let pid = Pid::from_child(child);
-        let watch = system::ExitWatch::new(pid)?;
-        // Without /proc the pid alone has to do; it cannot be used again before the process is reaped.
-        let id = ProcessId::of(child.id()).unwrap_or(ProcessId { pid: child.id(), start_time: 0 });
-        Ok(Self { id, pid, watch, reaped: false })
+        // First of all: what follows may fail, and panics in a runtime without input and output.
+        let leader = Leader::of(child);
+        let watch = system::ExitWatch::new(leader.pid)?;
+        Ok(Self { leader, watch })
     }
 
     pub(super) fn id(&self) -> ProcessId {
-        self.id
+        self.leader.id
     }
 
     /// Waits until the process has exited; it stays a zombie, and its group stays its own.
@@ -97,13 +101,13 @@ impl Process {
 
     /// Asks the whole group to end. A stopped process hears SIGTERM only once it runs again.
     pub(super) fn terminate_group(&self) {
-        self.signal_group(Signal::TERM);
-        self.signal_group(Signal::CONT);
+        self.leader.signal_group(Signal::TERM);
+        self.leader.signal_group(Signal::CONT);
     }
 
     /// Ends the whole group.
     pub(super) fn kill_group(&self) {
-        self.signal_group(Signal::KILL);
+        self.leader.signal_group(Signal::KILL);
     }
 
     /// Collects the exit of a process that [has exited](Self::exited).
@@ -112,8 +116,16 @@ impl Process {
     /// left in its group is killed first, while the zombie still keeps the group's id from being used again.
     pub(super) fn reap(mut self) -> ExitState {
         self.kill_group();
-        self.reaped = true;
-        wait_for(self.pid)
+        self.leader.reaped = true;
+        wait_for(self.leader.pid)
+    }
+}
+
+impl Leader {
+    fn of(child: &Child) -> Self {
+        // Without /proc the pid alone has to do; it cannot be used again before the process is reaped.
+        let id = ProcessId::of(child.id()).unwrap_or(ProcessId { pid: child.id(), start_time: 0 });
+        Self { id, pid: Pid::from_child(child), reaped: false }
     }
 
     fn signal_group(&self, signal: Signal) {
@@ -126,10 +138,10 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for Leader {
     fn drop(&mut self) {
         if !self.reaped {
-            self.kill_group();
+            self.signal_group(Signal::KILL);
             let pid = self.pid;
             // It takes the kernel a moment to end it, and a zombie would stay for as long as the host program.
             let _ = thread::Builder::new().name("plugbus-reap".into()).spawn(move || wait_for(pid));

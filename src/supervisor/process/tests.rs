@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
+
 use super::*;
 
 fn launch(program: &str, arguments: &[&str]) -> Launch {
@@ -25,6 +27,13 @@ fn shell(script: &str) -> Spawned {
 async fn exit_of(mut process: Process) -> ExitState {
     tokio::time::timeout(Duration::from_secs(10), process.exited()).await.unwrap();
     process.reap()
+}
+
+/// A pipe ends only once the last process that holds it is gone.
+async fn until_closed(pipe: OwnedFd) {
+    let mut pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(pipe).unwrap();
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), pipe.read_to_end(&mut rest)).await.expect("still held").unwrap();
 }
 
 #[tokio::test]
@@ -48,8 +57,7 @@ async fn a_stopped_process_ends_when_it_is_asked_to() {
 async fn reaping_ends_what_the_process_left_in_its_group() {
     let Spawned { process, stdout, .. } = shell("sleep 1000 & exit 0");
     assert_eq!(exit_of(process).await, ExitState::Code(0));
-    // The pipe ends only once its last holder is gone.
-    assert_eq!(fs::File::from(stdout).read(&mut [0]).unwrap(), 0);
+    until_closed(stdout).await;
 }
 
 #[tokio::test]
@@ -58,7 +66,7 @@ async fn a_dropped_process_is_killed() {
     let id = process.id();
     assert!(id.is_alive());
     drop(process);
-    assert_eq!(fs::File::from(stdout).read(&mut [0]).unwrap(), 0);
+    until_closed(stdout).await;
     let end = std::time::Instant::now() + Duration::from_secs(10);
     while id.is_alive() {
         assert!(std::time::Instant::now() < end, "its files are closed, but it lives");
@@ -151,18 +159,62 @@ async fn a_process_of_a_dead_supervisor_is_ended_with_all_that_it_started() {
         let exit = exit_of(process).await;
         assert!(matches!(exit, ExitState::Signal(15 | 9)), "{exit}");
         assert!(ended.await.unwrap());
-        assert_eq!(fs::File::from(stdout).read(&mut [0]).unwrap(), 0);
+        until_closed(stdout).await;
+    }
+}
+
+#[test]
+fn a_start_that_fails_half_way_leaves_no_process() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let mark = root.path().join("mark");
+    let script = format!("echo $$ > {0}.new && mv {0}.new {0}; sleep 1000", mark.display());
+    let half_way = std::panic::catch_unwind(|| {
+        // Without input and output a runtime cannot watch for the exit.
+        runtime.block_on(async { spawn(&launch("sh", &["-c", &script])) })
+    });
+    assert!(half_way.is_err());
+    let end = std::time::Instant::now() + Duration::from_secs(10);
+    let its_pid = || fs::read_to_string(&mark).ok()?.trim().parse().ok();
+    // It may be ended before it gets as far as to say its pid.
+    while its_pid().and_then(ProcessId::of).is_some() {
+        assert!(std::time::Instant::now() < end, "it lives on");
+        std::thread::yield_now();
     }
 }
 
 #[test]
 fn invariant_8_only_a_verified_process_is_signalled() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _context = runtime.enter();
+    let Spawned { process, .. } = shell("sleep 1000");
+    let child = process.id();
+    assert!(!group::signal_foreign_group(ProcessId { start_time: child.start_time + 1, ..child }, Signal::KILL));
+    assert!(!group::signal_foreign_group(ProcessId { start_time: 0, ..child }, Signal::KILL));
+    assert!(child.is_alive());
     let own = ProcessId::own();
-    let somebody_else = ProcessId { start_time: own.start_time + 1, ..own };
-    assert!(!group::signal_foreign_group(somebody_else, Signal::KILL));
-    assert!(!group::signal_foreign_group(ProcessId { start_time: 0, ..own }, Signal::KILL));
     assert!(!group::signal_foreign_group(ProcessId { pid: 0, start_time: 1 }, Signal::KILL));
     assert!(leads_group_of(own.pid, own.pid));
     assert!(!leads_group_of(own.pid, 1));
     assert_eq!(system::group_of(own.pid), other::group_of(own.pid));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_leader_is_found_by_what_it_was_given() {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+    let mut command = Command::new("sleep");
+    command.arg("1000").env("TEST_BUS", "/a/b").env("TEST_INSTANCE", "k3");
+    let mut leader = command.process_group(0).spawn().unwrap();
+    let mut follower = command.process_group(leader.id().try_into().unwrap()).spawn().unwrap();
+    let given = |bus: &'static str| [("TEST_BUS", bus.as_ref()), ("TEST_INSTANCE", "k3".as_ref())];
+    assert_eq!(system::leader_with(&given("/a/b")), Ok(ProcessId::of(leader.id())));
+    // Somebody on this machine may be executing a program just now, so it need not be certain.
+    assert!(!matches!(system::leader_with(&given("/a")), Ok(Some(_))));
+    assert_eq!(other::leader_with(&[]), Ok(None));
+    for child in [&mut leader, &mut follower] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

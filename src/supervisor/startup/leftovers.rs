@@ -4,18 +4,24 @@ use std::fs;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
 use super::records::{InstanceRecord, read_all};
-use crate::bus::BusDir;
+use crate::bus::{BusDir, ProcessId};
 use crate::supervisor::PluginSpec;
 use crate::supervisor::journal::{Journal, Subject};
-use crate::supervisor::process::end_foreign;
+use crate::supervisor::process::{Executing, end_foreign};
 
 /// The grace of a leftover plugin that the configuration no longer names.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a process may take to execute a program.
+const EXECUTION: Duration = Duration::from_secs(1);
+
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Ends every leftover plugin, all at once, then removes their files and those of plugins that are gone.
 ///
@@ -37,11 +43,11 @@ pub(in crate::supervisor) async fn clear_leftovers(dir: &BusDir, plugins: &[Plug
 }
 
 async fn end(dir: &BusDir, record: &InstanceRecord, grace: Duration, journal: &Journal) {
-    let subject =
-        Subject { plugin: &record.name, replica: 0, instance: Some(&record.instance), pid: Some(record.process.pid) };
-    if record.process.is_alive() {
+    if let Some(process) = alive(dir, record).await {
+        let (plugin, instance) = (record.name.as_str(), Some(record.instance.as_str()));
+        let subject = Subject { plugin, replica: 0, instance, pid: Some(process.pid) };
         journal.noted(subject, "left behind by a supervisor that died; ending it");
-        if !end_foreign(record.process, grace).await {
+        if !end_foreign(process, grace).await {
             // Without its record nobody would ever look for it again.
             journal.noted(subject, "left behind, and SIGKILL does not end it");
             return;
@@ -49,6 +55,19 @@ async fn end(dir: &BusDir, record: &InstanceRecord, grace: Duration, journal: &J
     }
     dir.sweep(&record.name, &record.instance);
     record.remove(dir);
+}
+
+/// The record's process, if it is still alive.
+async fn alive(dir: &BusDir, record: &InstanceRecord) -> Option<ProcessId> {
+    let patience = Instant::now() + EXECUTION;
+    loop {
+        match record.alive(dir) {
+            Ok(found) => return found,
+            // A process that was given no environment at all looks the same for ever, and is none of ours.
+            Err(Executing) if Instant::now() >= patience => return None,
+            Err(Executing) => tokio::time::sleep(LOOK).await,
+        }
+    }
 }
 
 /// Removes cards of dead processes and sockets at which nobody listens.

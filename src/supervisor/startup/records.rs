@@ -1,13 +1,14 @@
 //! What the supervisor has started, on disk, for a supervisor that comes after it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bus::{BusDir, ProcessId};
+use crate::bus::{BusDir, ProcessId, read_start};
+use crate::supervisor::process::{Executing, leader_with};
 use crate::wire::check_plugin_name;
 
 /// A record larger than this is none of ours.
@@ -22,7 +23,24 @@ pub(in crate::supervisor) struct InstanceRecord {
     pub(in crate::supervisor) process: ProcessId,
 }
 
+/// The process of an instance that is about to be started, of which nobody knows yet who it is.
+const UNKNOWN: ProcessId = ProcessId { pid: 0, start_time: 0 };
+
 impl InstanceRecord {
+    /// Of an instance that is about to be started: a supervisor that is killed at that moment leaves a trace of it.
+    pub(in crate::supervisor) fn planned(name: String, instance: String) -> Self {
+        Self { name, instance, process: UNKNOWN }
+    }
+
+    /// The process, if it is still alive; of one that was only planned, whoever was started as that instance.
+    pub(super) fn alive(&self, dir: &BusDir) -> Result<Option<ProcessId>, Executing> {
+        let (bus, instance) = (dir.path().as_os_str(), self.instance.as_ref());
+        match self.process {
+            UNKNOWN => leader_with(&[("PLUGBUS_BUS_DIR", bus), ("PLUGBUS_INSTANCE", instance)]),
+            known => Ok(known.is_alive().then_some(known)),
+        }
+    }
+
     /// Writes it, whole or not at all.
     ///
     /// # Errors
@@ -46,8 +64,7 @@ impl InstanceRecord {
     }
 
     fn read(path: &Path) -> Option<Self> {
-        let mut text = Vec::new();
-        File::open(path).ok()?.take(MAX_RECORD).read_to_end(&mut text).ok()?;
+        let text = read_start(path, MAX_RECORD).ok()?;
         let record: Self = serde_json::from_slice(&text).ok()?;
         let is_instance = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         // Both become parts of paths that are removed.

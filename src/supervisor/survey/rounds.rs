@@ -230,10 +230,12 @@ impl Rounds {
         let current = self.current.take_if(|_| round == self.number)?;
         let times = RoundTimes { planned: current.planned, asked, ended, window: current.window };
         let void = times.are_void();
+        // A regular round that has to wait for the one before it is not late by the supervisor's fault.
         match current.kind {
             RoundKind::Regular => {
                 self.void += u64::from(void);
                 self.requested = false;
+                self.next_regular = self.next_regular.max(ended);
             }
             RoundKind::Extra => {
                 self.next_extra.get_or_insert(ended + self.extra_wait);
@@ -241,7 +243,6 @@ impl Rounds {
             }
             RoundKind::Requested => {
                 self.requested = false;
-                // The regular round that had to wait is not late by its own fault.
                 self.next_regular = self.next_regular.max(ended);
             }
         }
@@ -331,6 +332,17 @@ mod tests {
         assert!(stage.due(31_000).is_some());
         assert!(stage.over(31_000, 31_500).void);
         assert_eq!((stage.rounds.void(), stage.next(31_500)), (1, Some(32_000)));
+    }
+
+    #[test]
+    fn rounds_longer_than_the_interval_are_not_late() {
+        let mut stage = Stage::new(&["a"], &[]);
+        stage.rounds.spec.deadline = Duration::from_millis(2500);
+        for (asked, ended) in [(1000, 3500), (3500, 6000), (6000, 8500)] {
+            assert!(stage.due(asked).is_some(), "{asked}");
+            let over = stage.over(asked, ended);
+            assert_eq!((over.void, over.missing.len()), (false, 1), "{asked}");
+        }
     }
 
     #[test]

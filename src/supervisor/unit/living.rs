@@ -15,8 +15,9 @@ impl Unit {
         self.epoch = Epoch(self.epoch.0 + 1);
         self.run = Some(Run::new(self.epoch, now));
         self.deadline = None;
-        self.enter(UnitState::Starting, reason, now);
+        // First, so that the record of the change already has the new instance.
         self.actions.push(UnitAction::Spawn { epoch: self.epoch });
+        self.enter(UnitState::Starting, reason, now);
     }
 
     pub(super) fn on_spawned(&mut self, process: RunProcess, now: Instant) {

@@ -113,7 +113,7 @@ impl Stage {
 #[test]
 fn a_start_leads_to_ready() {
     let mut stage = Stage::new(RestartPolicy::Always);
-    stage.asked(UnitCommand::Start).did(&["stopped → starting: asked to start", "spawn 1"]);
+    stage.asked(UnitCommand::Start).did(&["spawn 1", "stopped → starting: asked to start"]);
     stage.after(2).spawned(1).did(&[]);
     stage.after(30).answers(1, Phase::Starting).did(&[]);
     stage.after(10).answers(1, Phase::Ready).did(&["publish 1", "starting → ready: ready 40 ms after its start"]);
@@ -138,15 +138,15 @@ fn a_crash_after_being_ready_is_followed_by_a_start_at_once_then_by_waits() {
     stage.after(2060).exits(1, ExitState::Code(3)).did(&[
         "sweep 1",
         "ready → backing-off: exited with code 3 after 2.1 s: out of cheese; restarting at once",
-        "backing-off → starting: restart 1",
         "spawn 2",
+        "backing-off → starting: restart 1",
     ]);
     stage.spawned(2).answers(2, Phase::Ready).did(&["publish 2", "starting → ready: ready 0 ms after its start"]);
     stage
         .after(500)
         .exits(2, ExitState::Signal(9))
         .did(&["sweep 2", "ready → backing-off: killed by SIGKILL after 500 ms; restarting in 100 ms"]);
-    stage.deadline_passes().did(&["backing-off → starting: restart 2", "spawn 3"]);
+    stage.deadline_passes().did(&["spawn 3", "backing-off → starting: restart 2"]);
     assert_eq!(stage.unit.status(stage.now).restarts, 2);
 }
 
@@ -160,7 +160,7 @@ fn the_restart_policy_is_obeyed() {
     stage
         .exits(1, ExitState::Signal(11))
         .did(&["sweep 1", "ready → failed: killed by SIGSEGV after 40 ms: out of cheese; never to be restarted"]);
-    stage.asked(UnitCommand::Start).did(&["failed → starting: asked to start", "spawn 2"]);
+    stage.asked(UnitCommand::Start).did(&["spawn 2", "failed → starting: asked to start"]);
 }
 
 #[test]
@@ -177,8 +177,8 @@ fn a_silent_one_is_killed_without_grace_and_started_again() {
     stage.after(3).exits(1, ExitState::Signal(9)).did(&[
         "sweep 1",
         "silent → backing-off: silent: missed 3 survey rounds; killed by SIGKILL after 43 ms; restarting at once",
-        "backing-off → starting: restart 1",
         "spawn 2",
+        "backing-off → starting: restart 1",
     ]);
 }
 
@@ -260,8 +260,8 @@ fn one_that_ignores_sigterm_is_killed_and_one_that_survives_that_is_called_stuck
 fn a_stop_during_start_wins() {
     let mut stage = Stage::new(RestartPolicy::Always);
     stage.asked(UnitCommand::Start).asked(UnitCommand::Stop).did(&[
-        "stopped → starting: asked to start",
         "spawn 1",
+        "stopped → starting: asked to start",
         "starting → stopping: asked to stop",
     ]);
     stage.spawned(1).did(&["terminate 1"]);
@@ -299,8 +299,8 @@ fn a_start_while_it_stops_comes_after_the_exit() {
     stage.exits(1, ExitState::Code(0)).did(&[
         "sweep 1",
         "stopping → stopped: stopped as asked: exited with code 0 after 40 ms",
-        "stopped → starting: asked to start while it was stopping",
         "spawn 2",
+        "stopped → starting: asked to start while it was stopping",
     ]);
 }
 

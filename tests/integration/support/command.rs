@@ -62,6 +62,11 @@ impl Bench {
         self.supervisor.as_mut().expect("a supervisor runs here")
     }
 
+    /// Waits until the supervisor has ended by itself and returns its exit code.
+    pub(crate) fn exit(&mut self) -> Option<i32> {
+        exit_code(self.supervisor())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.root.path()
     }
@@ -159,6 +164,11 @@ impl Ran {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Self { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
+}
+
+/// Waits until a process has ended by itself and returns its exit code.
+pub(crate) fn exit_code(child: &mut Child) -> Option<i32> {
+    eventually("the process ends", || child.try_wait().unwrap()).code()
 }
 
 /// Sends a signal to a process of the test's.

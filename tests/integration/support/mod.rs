@@ -2,12 +2,18 @@
 
 mod command;
 mod eventually;
+mod plugins;
 mod process;
+mod processes;
 mod raw;
+mod stage;
 mod tools;
 
-pub(crate) use command::{Bench, TEXT, running, send};
-pub(crate) use eventually::eventually;
+pub(crate) use command::{Bench, TEXT, exit_code, running, send};
+pub(crate) use eventually::{eventually, eventually_or};
+pub(crate) use plugins::{PATIENT, QUICK, misbehaving, plugin, sdk_plugin, text_plugin};
 pub(crate) use process::{PluginProcess, text};
+pub(crate) use processes::{processes_of, signal};
 pub(crate) use raw::{RawCaller, golden, refused_requests};
+pub(crate) use stage::{LONG, Stage};
 pub(crate) use tools::{mangos, nngcat, python};

@@ -76,25 +76,16 @@ fn supervised(out: &mut impl Write, report: &StatusReport, width: Option<usize>)
         ("RESTARTS", Side::Right),
         ("IN FLIGHT", Side::Right),
         ("LAST ANSWER", Side::Right),
-        ("WHY", Side::Left),
-    ]);
+    ])
+    .notes("WHY");
     for plugin in &report.plugins {
-        table.row(row(plugin, report.has_replicas(&plugin.name)));
+        let replicated = report.plugins.iter().filter(|other| other.name == plugin.name).count() > 1;
+        table.row(cells(plugin, replicated), why(plugin));
     }
     table.write(out, width)
 }
 
-trait Replicas {
-    fn has_replicas(&self, name: &str) -> bool;
-}
-
-impl Replicas for StatusReport {
-    fn has_replicas(&self, name: &str) -> bool {
-        self.plugins.iter().filter(|plugin| plugin.name == name).count() > 1
-    }
-}
-
-fn row(plugin: &PluginStatus, replicated: bool) -> [Cell; 9] {
+fn cells(plugin: &PluginStatus, replicated: bool) -> [Cell; 8] {
     let name = if replicated { format!("{}/{}", plugin.name, plugin.replica) } else { plugin.name.clone() };
     let answer = plugin.answer.as_ref();
     let restarts = if plugin.restarts > 0 { PLAIN } else { DIM };
@@ -107,7 +98,6 @@ fn row(plugin: &PluginStatus, replicated: bool) -> [Cell; 9] {
         Cell::styled(plugin.restarts.to_string(), restarts),
         Cell::or_dash(answer.map(|answer| answer.in_flight.to_string())),
         Cell::or_dash(answer.map(|answer| format!("{} ago", span_ms(answer.ago_ms)))),
-        why(plugin).into(),
     ]
 }
 
@@ -147,12 +137,9 @@ fn alone(cards: &[Card]) -> Table<4> {
     let mut table =
         Table::new([("PLUGIN", Side::Left), ("INSTANCE", Side::Left), ("VERSION", Side::Left), ("PID", Side::Right)]);
     for card in cards {
-        table.row([
-            card.name.as_str().into(),
-            card.instance.as_str().into(),
-            Cell::or_dash(Some(one_line(&card.version)).filter(|version| !version.is_empty())),
-            card.process.pid.to_string().into(),
-        ]);
+        let version = Some(one_line(&card.version)).filter(|version| !version.is_empty());
+        let (name, instance) = (card.name.as_str().into(), card.instance.as_str().into());
+        table.row([name, instance, Cell::or_dash(version), card.process.pid.to_string().into()], String::new());
     }
     table
 }

@@ -1,0 +1,61 @@
+//! Configurations of plugins: what they run, and how they misbehave.
+
+use std::process::Command;
+use std::sync::OnceLock;
+
+use plugbus::plugin::{Failure, Plugin};
+
+/// Fast enough that silence is noticed soon, slow enough that a busy machine is not taken for it.
+pub(crate) const QUICK: &str = "[survey]\ninterval = '250ms'\ndeadline = '250ms'\nmisses = 3\n";
+
+/// Nobody is ever called silent.
+pub(crate) const PATIENT: &str = "[survey]\ninterval = '100ms'\ndeadline = '100ms'\nmisses = 1000\n";
+
+/// The section of a plugin; `more` is TOML.
+pub(crate) fn plugin(name: &str, command: &[&str], more: &str) -> String {
+    format!("[plugins.{name}]\ncommand = {command:?}\n{more}\n")
+}
+
+/// The plugin `text` that ships.
+pub(crate) fn text_plugin(more: &str) -> String {
+    plugin("text", &[env!("CARGO_BIN_EXE_plugbus-text")], more)
+}
+
+/// `tests/plugins/misbehave.py` in a mood.
+pub(crate) fn misbehaving(name: &str, mood: &str, more: &str) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugins/misbehave.py");
+    plugin(name, &[python3(), "-S", "-E", script], &format!("env = {{ MISBEHAVE = '{mood}' }}\n{more}"))
+}
+
+/// The Python that `python3` comes to in the end: behind that name may be a slow script that looks for it.
+fn python3() -> &'static str {
+    static FOUND: OnceLock<String> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let found =
+            Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().expect("Python 3");
+        String::from_utf8(found.stdout).unwrap().trim().to_owned()
+    })
+}
+
+/// A plugin made with the SDK, for what the one that ships does not do.
+pub(crate) fn sdk_plugin(name: &str, more: &str) -> String {
+    let own = std::env::current_exe().unwrap();
+    let arguments = ["support::plugins::act_as_plugin", "--exact", "--nocapture"];
+    let command = [&[own.to_str().unwrap()], &arguments[..]].concat();
+    plugin(name, &command, &format!("env = {{ {ACT_AS_PLUGIN} = '1' }}\n{more}"))
+}
+
+/// Tells the plugin from the test of that name being run as a test.
+const ACT_AS_PLUGIN: &str = "TEST_ACT_AS_PLUGIN";
+
+/// Not a test: the plugin, when a supervisor starts it.
+#[test]
+fn act_as_plugin() {
+    if std::env::var_os(ACT_AS_PLUGIN).is_none() {
+        return;
+    }
+    let plugin = Plugin::new("sdk", "1.2.3")
+        .method("echo", "Gives back what it is given.", |text: String| Ok::<_, Failure>(text))
+        .method("panic", "Panics.", |text: String| -> Result<String, Failure> { panic!("{text}") });
+    plugin.serve().unwrap();
+}
