@@ -1,23 +1,27 @@
 //! One call, from its parameters to its reply.
 
 use std::any::Any;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{self, JoinError};
 use tokio::time::timeout_at;
 
 use super::Context;
+use super::cancel::Cancel;
 use super::handler::{Job, Outcome, Prepare};
 use super::here::Pace;
 use super::ledger::{Ledger, Ticket};
 use crate::bus::Incoming;
-use crate::wire::{Code, Fault, MAX_MESSAGE, Reply, Request};
+use crate::wire::{Code, Fault, MAX_MESSAGE, Raw, Reply};
 
 /// A call that was accepted and may have to wait for its turn.
 pub(super) struct Call {
     pub(super) incoming: Incoming,
+    /// Where in the message they are; `None` where there are none.
+    pub(super) params: Option<Range<usize>>,
     pub(super) prepare: Prepare,
     pub(super) pace: Arc<Pace>,
     pub(super) ticket: Ticket,
@@ -34,10 +38,9 @@ impl Call {
 
     /// As [`run`](Self::run), where it may have had its turn and been begun already.
     pub(super) async fn go_on(self, begun: Option<(Job, OwnedSemaphorePermit)>) {
-        let Self { incoming, prepare, pace, ticket, deadline, ledger, turns } = self;
-        let cancelled = ticket.cancelled();
-        let context = Context { deadline, cancelled: cancelled.clone(), ledger: Arc::clone(&ledger) };
+        let Self { incoming, params, prepare, pace, ticket, deadline, ledger, turns } = self;
         let cancel = ticket.cancel();
+        let context = Context { deadline, cancel: cancel.clone(), ledger: Arc::clone(&ledger) };
         let departed = incoming.departed();
         let work = async {
             let (job, turn) = match begun {
@@ -45,27 +48,31 @@ impl Call {
                 None => {
                     let turn = turns.acquire_owned().await;
                     // Read here, not before its turn: until then a call is only its bytes.
-                    (job(&incoming, &prepare, context)?, turn)
+                    (job(&incoming, params, &prepare, context)?, turn)
                 }
             };
             work(job, (ticket, turn), pace).await
         };
         let outcome = tokio::select! {
             outcome = timeout_at(deadline.into(), work) => outcome.unwrap_or_else(|_| Err(too_late())),
-            () = told_to_stop(cancelled) => Err(cancelled_by_caller()),
+            () = told_to_stop(&cancel) => Err(cancelled_by_caller()),
             () = departed => Err(departed_caller()),
         };
         // Code that runs on a thread of its own goes on; it can see that nobody waits any more.
-        cancel();
+        cancel.tell();
         answer(incoming, outcome, &ledger);
     }
 }
 
 /// Reads the parameters.
-pub(super) fn job(incoming: &Incoming, prepare: &Prepare, context: Context) -> Result<Job, Fault> {
-    let request = Request::decode(incoming.body());
-    let request = request.map_err(|error| Fault::new(Code::BadMessage, error.to_string()))?;
-    prepare(request.params, context)
+pub(super) fn job(
+    incoming: &Incoming,
+    params: Option<Range<usize>>,
+    prepare: &Prepare,
+    context: Context,
+) -> Result<Job, Fault> {
+    let params = params.and_then(|params| incoming.body().get(params)).map_or(Raw::NIL, Raw::checked_before);
+    prepare(params, context)
 }
 
 /// Counts the call and sends its reply.
@@ -114,8 +121,8 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-async fn told_to_stop(mut cancelled: watch::Receiver<bool>) {
-    if cancelled.wait_for(|told| *told).await.is_err() {
+async fn told_to_stop(cancel: &Cancel) {
+    if !cancel.told().await {
         // The call's own code has ended, so its outcome is on its way.
         std::future::pending::<()>().await;
     }

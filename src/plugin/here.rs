@@ -12,10 +12,11 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Context;
 use super::call::{Call, answer, cancelled_by_caller, departed_caller, job, panicked_with, too_late};
+use super::cancel::Cancel;
 use super::handler::{Job, Outcome};
 use super::ledger::Ledger;
 use crate::bus::{Incoming, Turn};
@@ -72,8 +73,8 @@ impl Call {
         // What the method may expect of any thread it is run on.
         let _entered = runtime.enter();
         let context =
-            Context { deadline: self.deadline, cancelled: self.ticket.cancelled(), ledger: Arc::clone(&self.ledger) };
-        match guarded(|| job(&self.incoming, &self.prepare, context)) {
+            Context { deadline: self.deadline, cancel: self.ticket.cancel(), ledger: Arc::clone(&self.ledger) };
+        match guarded(|| job(&self.incoming, self.params.clone(), &self.prepare, context)) {
             Ok(Ok(Job::Blocking(run))) if !self.pace.is_slow() => self.run_blocking(run, permit, turn, runtime),
             Ok(Ok(job @ Job::Blocking(_))) => drop(runtime.spawn(self.go_on(Some((job, permit))))),
             Ok(Ok(Job::Async(mut running))) => {
@@ -98,11 +99,11 @@ impl Call {
     ) {
         let Self { incoming, pace, ticket, deadline, ledger, .. } = self;
         let open = Arc::new(Open { incoming: Mutex::new(Some(incoming)), ledger });
-        let (watched, cancelled, cancel) = (Arc::clone(&open), ticket.cancelled(), ticket.cancel());
+        let (watched, cancel) = (Arc::clone(&open), ticket.cancel());
         let runtime = runtime.clone();
         turn.if_slow(move || {
             pace.0.store(true, Ordering::Relaxed);
-            runtime.spawn(watch_over(watched, cancelled, deadline, cancel));
+            runtime.spawn(watch_over(watched, deadline, cancel));
         });
         let outcome = guarded(run).unwrap_or_else(Err);
         open.answer(outcome);
@@ -111,24 +112,19 @@ impl Call {
 }
 
 /// Answers a call whose code goes on, as soon as nobody will wait for that.
-async fn watch_over(
-    open: Arc<Open>,
-    mut cancelled: watch::Receiver<bool>,
-    deadline: Instant,
-    cancel: impl FnOnce() + Send,
-) {
+async fn watch_over(open: Arc<Open>, deadline: Instant, cancel: Cancel) {
     let departed = open.incoming.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Incoming::departed);
     let Some(departed) = departed else { return };
     let fault = tokio::select! {
-        told = cancelled.wait_for(|told| *told) => match told {
-            Ok(_) => cancelled_by_caller(),
+        told = cancel.told() => match told {
+            true => cancelled_by_caller(),
             // Its code has ended, and has answered.
-            Err(_) => return,
+            false => return,
         },
         () = tokio::time::sleep_until(deadline.into()) => too_late(),
         () = departed => departed_caller(),
     };
-    cancel();
+    cancel.tell();
     open.answer(Err(fault));
 }
 

@@ -25,6 +25,7 @@
 mod builder;
 mod builtin;
 mod call;
+mod cancel;
 mod context;
 mod environment;
 mod error;

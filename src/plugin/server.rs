@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use super::builder::{Method, Plugin};
 use super::builtin::{self, Then};
 use super::call::Call;
 use super::environment::Environment;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Ticket};
 use super::pulse::{self, Identity};
 use crate::bus::{BusDir, Card, Incoming, ProcessId, Replier, Respondent, Turn};
 use crate::wire::{Code, CodecError, Fault, PROTOCOL, Phase, Reply, Request, nearest};
@@ -152,10 +153,10 @@ impl Desk {
                     self.stop.send_replace(true);
                 }
             }
-            Accepted::Run(method, ticket, deadline) => {
+            Accepted::Run { method, params, ticket, deadline } => {
                 let (ledger, turns) = (Arc::clone(&self.ledger), Arc::clone(&self.turns));
                 let (prepare, pace) = (Arc::clone(&method.prepare), Arc::clone(&method.pace));
-                let call = Call { incoming, prepare, pace, ticket, deadline, ledger, turns };
+                let call = Call { incoming, params, prepare, pace, ticket, deadline, ledger, turns };
                 match turn {
                     Some(turn) => call.run_here(turn, &self.runtime),
                     None => drop(self.runtime.spawn(call.run())),
@@ -191,7 +192,8 @@ impl Desk {
             );
         }
         let ticket = self.ledger.begin(request.head.id);
-        Accepted::Run(method, ticket, Instant::now() + request.head.ttl)
+        let params = request.params.range_in(incoming.body());
+        Accepted::Run { method, params, ticket, deadline: Instant::now() + request.head.ttl }
     }
 
     fn no_method(&self, wrong: &str) -> String {
@@ -203,7 +205,7 @@ impl Desk {
 
 enum Accepted<'a> {
     Answer(Vec<u8>, Then),
-    Run(&'a Method, super::ledger::Ticket, Instant),
+    Run { method: &'a Method, params: Option<Range<usize>>, ticket: Ticket, deadline: Instant },
 }
 
 fn refuse(code: Code, message: String) -> Accepted<'static> {
