@@ -175,7 +175,7 @@ impl Replier {
     /// Has each request that comes from now on run where it was read, on the lane that can; others go on with
     /// [`next`](Self::next).
     ///
-    /// It may block: when that has taken about a millisecond, another thread goes on in its place.
+    /// It may block: when that has taken a millisecond or two, another thread goes on in its place.
     pub fn attend(&self, attendant: impl Fn(Incoming, &Turn<'_>) + Send + Sync + 'static) {
         match &self.0 {
             #[cfg(target_os = "linux")]

@@ -3,7 +3,7 @@
 //! Each worker takes one event at a time, so that nothing waits behind a handler but the rest of its own connection.
 //! A worker says when it goes into a handler; the one who stands by (`standby`) looks now and then, takes the
 //! connection of a worker that does not come out again, goes on with it in its place, and has somebody else
-//! stand by. So a handler may take as long as it likes and costs the others a millisecond, once.
+//! stand by. So a handler may take as long as it likes and costs the others two milliseconds, once.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;

@@ -1,6 +1,6 @@
 //! The thread of a crew that stands by, and its alarm clock.
 //!
-//! While requests run it looks twice in a millisecond whether a worker is still in the one it was in; then it takes
+//! While requests run it looks each millisecond whether a worker is still in the one it was in; then it takes
 //! that worker's connection and its place. While nothing runs it sleeps until some peer's time is over.
 
 use std::collections::BTreeSet;
@@ -16,8 +16,9 @@ use super::connection::Connection;
 use super::crew::{Crew, Worker};
 use super::{lock, socket};
 
-/// How often it looks while requests run; one that is in sight twice takes long.
-const LOOK: Duration = Duration::from_micros(500);
+/// How often it looks while requests run; one that is in sight twice takes long. Each look costs whoever has the
+/// core some 30 µs: at 500 µs that was the p99 of short calls.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// How long nobody is accepted after that failed: as long as NNG does.
 pub(super) const LISTENER_PAUSE: Duration = Duration::from_millis(100);
