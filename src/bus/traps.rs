@@ -206,8 +206,9 @@ fn a_requester_may_be_dropped_with_requests_under_way() {
     for (from, to) in PAIRS {
         let place = Place::new();
         let endpoint = place.endpoint("echo");
-        let _guard = echo(to, &endpoint);
-        for _ in 0..100 {
+        // Never closed: requests may still be on their way to it, and NNG does not survive that (see its requester).
+        std::mem::forget(echo(to, &endpoint));
+        for _ in 0..20 {
             let requester = Requester::dial_on(from, &endpoint).unwrap();
             let mut request = Box::pin(requester.request(b"x", LONG));
             let _ = request.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
@@ -237,7 +238,7 @@ fn strangers_that_connect_and_leave_disturb_nobody() {
 
 #[test]
 fn more_than_128_answers_to_one_survey_all_arrive() {
-    const CROWD: usize = 200;
+    const CROWD: usize = 140;
     let place = Place::new();
     let endpoint = place.endpoint("survey");
     let (mut surveyor, mut events) = Surveyor::listen(&endpoint).unwrap();

@@ -148,10 +148,12 @@ impl Desk {
     fn take(&self, incoming: Incoming, turn: Option<&Turn<'_>>) {
         match self.accept(&incoming) {
             Accepted::Answer(reply, then) => {
-                incoming.reply(&reply);
                 if then == Then::Drain {
+                    // Before the reply: whoever has it finds no call accepted any more.
+                    self.ledger.set_phase(Phase::Draining);
                     self.stop.send_replace(true);
                 }
+                incoming.reply(&reply);
             }
             Accepted::Run { method, params, ticket, deadline } => {
                 let (ledger, turns) = (Arc::clone(&self.ledger), Arc::clone(&self.turns));

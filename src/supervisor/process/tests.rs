@@ -204,11 +204,12 @@ fn invariant_8_only_a_verified_process_is_signalled() {
 fn a_leader_is_found_by_what_it_was_given() {
     use std::os::unix::process::CommandExt;
     use std::process::Command;
+    let instance = crate::bus::new_instance();
     let mut command = Command::new("sleep");
-    command.arg("1000").env("TEST_BUS", "/a/b").env("TEST_INSTANCE", "k3");
+    command.arg("1000").env("TEST_BUS", "/a/b").env("TEST_INSTANCE", &instance);
     let mut leader = command.process_group(0).spawn().unwrap();
     let mut follower = command.process_group(leader.id().try_into().unwrap()).spawn().unwrap();
-    let given = |bus: &'static str| [("TEST_BUS", bus.as_ref()), ("TEST_INSTANCE", "k3".as_ref())];
+    let given = |bus: &'static str| [("TEST_BUS", bus.as_ref()), ("TEST_INSTANCE", instance.as_ref())];
     assert_eq!(system::leader_with(&given("/a/b")), Ok(ProcessId::of(leader.id())));
     // Somebody on this machine may be executing a program just now, so it need not be certain.
     assert!(!matches!(system::leader_with(&given("/a")), Ok(Some(_))));

@@ -21,7 +21,7 @@ pub(super) use rounds::{Census, RoundKind, RoundOver, Rounds};
 const EVENTS: usize = 256;
 
 /// How long the survey endpoint may take to close.
-const CLOSING: Duration = Duration::from_secs(2);
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// What the surveyor's task is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
