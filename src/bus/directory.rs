@@ -140,7 +140,8 @@ impl BusDir {
     /// [`BusError::Io`] where it cannot be written.
     pub fn publish(&self, card: &Card) -> Result<(), BusError> {
         let text = serde_json::to_vec(card).unwrap_or_default();
-        write_whole(&self.file(&card.name, &card.instance, "json"), &text)
+        let path = self.file(&card.name, &card.instance, "json");
+        write_whole(&path, &text).map_err(|error| BusError::io("write", path, error))
     }
 
     /// Removes the card of an instance, so that nobody finds it any more.
@@ -198,7 +199,7 @@ impl Drop for BusLock {
 }
 
 /// Writes a file so that a reader sees the old text or the new one, never a part.
-pub(crate) fn write_whole(path: &Path, text: &[u8]) -> Result<(), BusError> {
+pub(crate) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("new");
     let written = OpenOptions::new()
         .write(true)
@@ -208,10 +209,7 @@ pub(crate) fn write_whole(path: &Path, text: &[u8]) -> Result<(), BusError> {
         .open(&draft)
         .and_then(|mut file| file.write_all(text))
         .and_then(|()| fs::rename(&draft, path));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&draft);
-        BusError::io("write", path, error)
-    })
+    written.inspect_err(|_| drop(fs::remove_file(&draft)))
 }
 
 /// The start of a file, whatever it is: who opens a FIFO to read would wait for somebody who writes.

@@ -22,9 +22,9 @@ mod traps;
 pub use block_on::block_on;
 pub use body::Body;
 pub use card::{Card, new_instance};
-#[cfg(feature = "supervisor")]
-pub(crate) use directory::read_start;
 pub use directory::{BusDir, BusLock};
+#[cfg(feature = "supervisor")]
+pub(crate) use directory::{read_start, write_whole};
 pub use endpoint::Endpoint;
 pub use error::{BusError, RequestError};
 pub use nng::{Answers, PeerEvent, Surveyor};

@@ -201,6 +201,11 @@ fn our_supervisor_runs_a_plugin_in_python_and_brings_it_back() {
         let bus = plugbus::host::Bus::at(supervisor.directory()).unwrap();
         assert_eq!(bus.request("revert").timeout(timeout).call::<String, _>(SENTENCE).await.unwrap(), BACKWARDS);
 
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus"));
+        command.args(["--bus", "bus", "call", "--timeout", "30s", "text.revert", SENTENCE]);
+        let printed = output(command.env("PLUGBUS_DIR", root.path()));
+        assert_eq!(String::from_utf8(printed).unwrap(), format!("{BACKWARDS}\n"));
+
         let card = |bus: &plugbus::host::Bus| bus.plugins().unwrap().into_iter().find(|card| card.name == "text");
         let first = card(&bus).unwrap();
         kill(first.process.pid, rustix::process::Signal::KILL);

@@ -1,13 +1,12 @@
 //! What the supervisor has started, on disk, for a supervisor that comes after it.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bus::{BusDir, ProcessId, read_start};
+use crate::bus::{BusDir, ProcessId, read_start, write_whole};
 use crate::supervisor::process::{Executing, leader_with};
 use crate::wire::check_plugin_name;
 
@@ -46,12 +45,7 @@ impl InstanceRecord {
     /// # Errors
     /// What the file system says.
     pub(in crate::supervisor) fn write(&self, dir: &BusDir) -> io::Result<()> {
-        let path = self.path(dir);
-        let draft = path.with_extension("new");
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        let written = file.write_all(&serde_json::to_vec(self)?).and_then(|()| fs::rename(&draft, path));
-        written.inspect_err(|_| drop(fs::remove_file(&draft)))
+        write_whole(&self.path(dir), &serde_json::to_vec(self)?)
     }
 
     /// Removes it; one that is not there is as good as removed.
