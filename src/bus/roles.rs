@@ -172,6 +172,31 @@ impl Replier {
         .map(Incoming)
     }
 
+    /// Takes no more requests; the future ends when those that were sent before are answered, their answers sent.
+    ///
+    /// Requests still come, those that were sent before. On the direct lane whoever sends later knows at once that
+    /// its request was not received. NNG cannot tell what was sent before: there it ends after a moment.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub fn hang_up(&self) -> impl Future<Output = ()> + Send + 'static {
+        /// For NNG's threads to write what they were given and to read what has come.
+        const MOMENT: Duration = Duration::from_millis(20);
+        #[cfg(target_os = "linux")]
+        let direct = match &self.0 {
+            ReplierOn::Direct(replier) => Some(replier.hang_up()),
+            ReplierOn::Nng(_) => None,
+        };
+        #[cfg(not(target_os = "linux"))]
+        let direct = None::<std::future::Ready<()>>;
+        async move {
+            match direct {
+                Some(direct) => direct.await,
+                None => tokio::time::sleep(MOMENT).await,
+            }
+        }
+    }
+
     /// Has each request that comes from now on run where it was read, on the lane that can; others go on with
     /// [`next`](Self::next).
     ///
