@@ -1,6 +1,8 @@
 //! A process that has no descriptors left waits; it does not spin, and goes on when there are some again.
 
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -36,41 +38,50 @@ fn is_alone(test: &str) -> bool {
     false
 }
 
-/// No descriptor can be made until the returned guard is dropped.
-fn no_descriptors() -> impl Drop {
-    struct Restore(Rlimit);
+/// No descriptor can be made while it lives.
+struct Scarcity {
+    before: Rlimit,
+    /// Of this process; opened while that was possible.
+    stat: File,
+}
 
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            rustix::process::setrlimit(Resource::Nofile, self.0).unwrap();
-        }
+impl Scarcity {
+    fn begin() -> Self {
+        let before = rustix::process::getrlimit(Resource::Nofile);
+        let stat = File::open("/proc/self/stat").unwrap();
+        // Those below are all taken, and the limit is for the number of a new one.
+        let few = Rlimit { current: Some(5), maximum: before.maximum };
+        rustix::process::setrlimit(Resource::Nofile, few).unwrap();
+        assert_eq!(rustix::io::dup(std::io::stdin()).unwrap_err(), rustix::io::Errno::MFILE);
+        Self { before, stat }
     }
 
-    let before = rustix::process::getrlimit(Resource::Nofile);
-    // Those below are all taken, and the limit is for the number of a new one.
-    let few = Rlimit { current: Some(5), maximum: before.maximum };
-    rustix::process::setrlimit(Resource::Nofile, few).unwrap();
-    assert_eq!(rustix::io::dup(std::io::stdin()).unwrap_err(), rustix::io::Errno::MFILE);
-    Restore(before)
+    /// What this process has used, to a hundredth of a second.
+    fn processor_time(&self) -> Duration {
+        let mut stat = [0; 1024];
+        let length = self.stat.read_at(&mut stat, 0).unwrap();
+        let stat = String::from_utf8_lossy(&stat[..length]);
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        // `utime` and `stime`, counted from behind the name.
+        [11, 12].iter().map(|field| Duration::from_millis(10) * fields[*field].parse().unwrap()).sum()
+    }
+
+    /// Waits for a byte that does not come, and sees that the process does next to nothing meanwhile.
+    fn is_quiet(&self, stream: &mut UnixStream) {
+        let before = self.processor_time();
+        stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let error = stream.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        let spent = self.processor_time() - before;
+        assert!(spent < Duration::from_millis(150), "{spent:?} of work in half a second");
+    }
 }
 
-/// What this process has used, to a hundredth of a second.
-fn processor_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    // `utime` and `stime`, counted from behind the name.
-    [11, 12].iter().map(|field| Duration::from_millis(10) * fields[*field].parse().unwrap()).sum()
-}
-
-/// Waits for a byte that does not come, and sees that the process does next to nothing meanwhile.
-fn is_quiet(stream: &mut UnixStream) {
-    let before = processor_time();
-    stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-    let error = stream.read(&mut [0]).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
-    stream.set_read_timeout(Some(LONG)).unwrap();
-    let spent = processor_time() - before;
-    assert!(spent < Duration::from_millis(150), "{spent:?} of work in half a second");
+impl Drop for Scarcity {
+    fn drop(&mut self) {
+        rustix::process::setrlimit(Resource::Nofile, self.before).unwrap();
+    }
 }
 
 #[test]
@@ -85,7 +96,7 @@ fn who_cannot_be_let_in_is_let_in_later() {
     let socket = || rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let sockets: Vec<_> = (0..100).map(|_| socket().unwrap()).collect();
     let address = SocketAddrUnix::new(endpoint.path()).unwrap();
-    let scarce = no_descriptors();
+    let scarcity = Scarcity::begin();
     let connect = |socket| {
         rustix::net::connect(&socket, &address).unwrap();
         Raw(UnixStream::from(socket))
@@ -94,10 +105,10 @@ fn who_cannot_be_let_in_is_let_in_later() {
     for raw in &mut crowd {
         raw.0.write_all(&[&REQUESTER[..], &frame(1, b"waits")].concat()).unwrap();
     }
-    is_quiet(&mut crowd[0].0);
+    scarcity.is_quiet(&mut crowd[0].0);
     inside.0.write_all(&frame(7, b"inside")).unwrap();
     inside.expect(7, b"inside");
-    drop(scarce);
+    drop(scarcity);
     for raw in &mut crowd {
         raw.0.set_read_timeout(Some(LONG)).unwrap();
         raw.0.read_exact(&mut [0; 8]).unwrap();
@@ -121,11 +132,11 @@ fn a_full_socket_that_cannot_be_watched_is_tried_again() {
         let request = raw.receive().unwrap();
         raw.0.write_all(&[&head(request.len())[..], &request].concat()).unwrap();
         first.join().unwrap().unwrap();
-        let _scarce = no_descriptors();
+        let scarcity = Scarcity::begin();
         let call = scope.spawn(|| block_on(requester.request(&large, 3 * LONG)).map(|body| body.len()));
         // A part of it is there, and for now no more is read.
         raw.0.read_exact(&mut [0; HEAD]).unwrap();
-        is_quiet(&mut quiet);
+        scarcity.is_quiet(&mut quiet);
         let mut request = vec![0; 4 + large.len()];
         raw.0.read_exact(&mut request).unwrap();
         raw.0.write_all(&[&head(request.len())[..], &request].concat()).unwrap();
