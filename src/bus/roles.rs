@@ -11,6 +11,9 @@ use std::time::Duration;
 use super::direct;
 use super::{Body, BusError, Endpoint, Peer, RequestError, block_on, nng};
 
+/// The variable that names a lane.
+pub(crate) const LANE: &str = "PLUGBUS_LANE";
+
 /// What carries calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -22,21 +25,36 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// The lane of this process: direct unless `$PLUGBUS_LANE` is `nng`; read once.
+    /// Every lane.
+    pub const ALL: [Self; 2] = [Self::Direct, Self::Nng];
+
+    /// The lane of this process: direct unless `$PLUGBUS_LANE` is `nng`.
     #[must_use]
     pub fn chosen() -> Self {
-        static CHOSEN: OnceLock<Lane> = OnceLock::new();
-        *CHOSEN.get_or_init(|| {
-            let wanted = std::env::var("PLUGBUS_LANE").unwrap_or_default();
-            match wanted.as_str() {
-                "nng" => Self::Nng,
-                "" | "direct" => Self::Direct,
-                other => {
-                    tracing::warn!("$PLUGBUS_LANE is {other:?}, neither `direct` nor `nng`: calls go direct");
-                    Self::Direct
-                }
+        Self::asked_for().unwrap_or(Self::Direct)
+    }
+
+    /// What `$PLUGBUS_LANE` names, read once; `None` where it is not set, or is no lane.
+    #[must_use]
+    pub fn asked_for() -> Option<Self> {
+        static ASKED_FOR: OnceLock<Option<Lane>> = OnceLock::new();
+        *ASKED_FOR.get_or_init(|| {
+            let wanted = std::env::var(LANE).ok().filter(|wanted| !wanted.is_empty())?;
+            let lane = Self::ALL.into_iter().find(|lane| lane.name() == wanted);
+            if lane.is_none() {
+                tracing::warn!("${LANE} is {wanted:?}, neither `direct` nor `nng`: it is not heeded");
             }
+            lane
         })
+    }
+
+    /// Its name, in `$PLUGBUS_LANE` and in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Nng => "nng",
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::SupervisorError;
 use super::dispatcher::{Request, WaitFound, WaitQuery, WaitRefusal};
 use super::report::{StatusReport, StopReport, SurveyReport};
-use crate::bus::{BusDir, Card, ProcessId, new_instance};
+use crate::bus::{BusDir, Card, Lane, ProcessId, new_instance};
 use crate::plugin::{Failure, Plugin, ServeError, Stopper};
 use crate::wire::{MethodInfo, PROTOCOL};
 
@@ -44,13 +44,16 @@ impl Control {
     ///
     /// # Errors
     /// [`SupervisorError::Bus`] where the endpoint or the card cannot be made.
-    pub(super) fn start(dir: &BusDir, requests: &mpsc::Sender<Request>) -> Result<Self, SupervisorError> {
+    pub(super) fn start(dir: &BusDir, lane: Lane, requests: &mpsc::Sender<Request>) -> Result<Self, SupervisorError> {
         let instance = new_instance();
         let endpoint = dir.endpoint(OWN_NAME, &instance)?;
-        let server = methods(requests).start(OWN_NAME, &instance, &endpoint, None).map_err(|error| match error {
-            ServeError::Bus(error) => SupervisorError::Bus(error),
-            error => SupervisorError::Control(error.to_string()),
-        })?;
+        let server =
+            methods(requests).lane(lane).start(OWN_NAME, &instance, &endpoint, None).map_err(
+                |error| match error {
+                    ServeError::Bus(error) => SupervisorError::Bus(error),
+                    error => SupervisorError::Control(error.to_string()),
+                },
+            )?;
         dir.publish(&Card {
             name: OWN_NAME.into(),
             instance: instance.clone(),

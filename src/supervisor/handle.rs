@@ -13,7 +13,7 @@ use super::report::{StatusReport, SurveyReport};
 use super::startup::clear_leftovers;
 use super::survey::Survey;
 use super::{SupervisorError, SupervisorSpec};
-use crate::bus::{BusDir, BusLock};
+use crate::bus::{BusDir, BusLock, Lane};
 
 /// Requests that may wait for the dispatcher; whoever comes later waits to be let in.
 const REQUESTS: usize = 64;
@@ -41,7 +41,9 @@ impl Supervisor {
     ///
     /// # Cancel safety
     /// Dropping the future leaves no process behind.
-    pub async fn start(spec: SupervisorSpec) -> Result<Self, SupervisorError> {
+    pub async fn start(mut spec: SupervisorSpec) -> Result<Self, SupervisorError> {
+        // The variable is for a try: it wins over what is written down.
+        spec.lane = Lane::asked_for().unwrap_or(spec.lane);
         check_names(&spec)?;
         let dir = match &spec.directory {
             Some(path) => BusDir::at(path),
@@ -55,7 +57,7 @@ impl Supervisor {
         clear_leftovers(&dir, &spec.plugins, &journal).await;
         let survey = Survey::start(&dir)?;
         let (requests, to_dispatcher) = mpsc::channel(REQUESTS);
-        let control = Control::start(&dir, &requests)?;
+        let control = Control::start(&dir, spec.lane, &requests)?;
         let (owner, of_dispatcher) = watch::channel(());
         let (end, ended) = watch::channel(false);
         let setting = Setting {

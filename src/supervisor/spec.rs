@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::bus::Lane;
+
 /// A whole bus: what `plugbus supervise` is given.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -12,6 +14,8 @@ pub struct SupervisorSpec {
     pub bus: String,
     /// The bus directory itself; `None` finds it as every caller does.
     pub directory: Option<PathBuf>,
+    /// What carries the calls of the supervisor and of its plugins, where `$PLUGBUS_LANE` says nothing else.
+    pub lane: Lane,
     /// How liveness is asked for.
     pub survey: SurveySpec,
     /// How captured output is kept.

@@ -15,6 +15,7 @@ mod demo;
 mod garbage;
 mod identity;
 mod interop;
+mod lane;
 mod late_supervisor;
 mod one_process;
 mod output;

@@ -88,7 +88,8 @@ impl Dispatcher {
     pub(super) fn new(setting: Setting, now: Instant) -> Self {
         let Setting { spec, dir, queue, journal, survey, requests, owner } = setting;
         let (tell, events) = mpsc::channel(EVENTS);
-        let workshop = Workshop { dir, queue, events: tell, starts: Arc::new(Semaphore::new(STARTS)) };
+        let workshop =
+            Workshop { dir, lane: spec.lane, queue, events: tell, starts: Arc::new(Semaphore::new(STARTS)) };
         let misses = spec.survey.misses;
         let slots = spec.plugins.iter().flat_map(|plugin| {
             (0..plugin.replicas)
