@@ -86,6 +86,7 @@ fn spec(directory: &Path, plugins: Vec<PluginSpec>) -> SupervisorSpec {
         survey: SurveySpec { interval: Duration::from_millis(100), deadline: Duration::from_millis(500), misses: 8 },
         log: LogSpec { max_size: 1 << 20, keep: 2 },
         plugins,
+        defaults: plugin("", &[]),
     }
 }
 

@@ -7,7 +7,7 @@ use super::exit::ExitState;
 use super::reason;
 use super::run::EndCause;
 use super::{LastEnd, Unit, UnitState};
-use crate::supervisor::policy::backoff::RunLength;
+use crate::supervisor::policy::backoff::{Backoff, RunLength};
 use crate::supervisor::policy::restart::{Aftermath, decide};
 
 /// How long a process may take to go after SIGKILL before it is called stuck.
@@ -98,17 +98,18 @@ impl Unit {
         self.deadline = None;
         self.last_end = Some(LastEnd { reason: reason.clone(), at: now });
         if !self.wanted {
-            self.enter(UnitState::Stopped, reason, now);
+            self.enter(self.at_rest(), reason, now);
             return;
         }
         if end.commanded {
             self.enter(UnitState::Stopped, reason, now);
-            self.begin("asked to start while it was stopping".into(), now);
+            self.backoff = Backoff::default();
+            self.begin("started anew, as asked".into(), now);
             return;
         }
         match decide(self.spec.restart, end.failed) {
             Aftermath::Restart => self.back_off(end.length, &reason, now),
-            Aftermath::Rest => self.enter(UnitState::Stopped, format!("{reason}; not to be restarted"), now),
+            Aftermath::Rest => self.enter(self.at_rest(), format!("{reason}; not to be restarted"), now),
             Aftermath::GiveUp => self.enter(UnitState::Failed, format!("{reason}; never to be restarted"), now),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::exit::ExitState;
 use super::state::UnitState;
 use crate::bus::ProcessId;
+use crate::supervisor::PluginSpec;
 use crate::supervisor::policy::health::RoundOutcome;
 use crate::wire::{Info, Load, Phase};
 
@@ -34,12 +35,22 @@ pub(in crate::supervisor) enum UnitEvent {
 }
 
 /// What a unit can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(in crate::supervisor) enum UnitCommand {
     /// Run, from now on.
     Start,
     /// End, and stay ended.
     Stop,
+    /// End, and run anew.
+    Restart,
+    /// Forget all failures; what gave up or waits tries again at once.
+    Reset,
+    /// End, and be out of service.
+    Disable,
+    /// Be in service again, and run.
+    Enable,
+    /// Be another spec from now on; a process that runs is left as it is.
+    Reconfigure { spec: Box<PluginSpec>, misses: u32 },
 }
 
 /// What a unit needs of a survey answer that was proved to be its own.

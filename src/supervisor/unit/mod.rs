@@ -3,9 +3,10 @@
 //! A [`Unit`] is told what happened and what time it is, and answers what it wants done; it touches no process,
 //! no socket and no clock. Everything a process causes carries its [`Epoch`], so that the late exit of an old
 //! process never changes the new one. There is a new process only after the exit of the one before was seen.
-//! [`living`] and [`ending`] are the two halves of a life, [`state`] has the legal
-//! transitions, [`reason`] the words.
+//! [`asked`] has what commands do, [`living`] and [`ending`] are the two halves of a life, [`state`] has the
+//! legal transitions, [`reason`] the words.
 
+mod asked;
 mod ending;
 mod event;
 mod exit;
@@ -23,12 +24,14 @@ pub(super) use event::{Change, Epoch, UnitAction, UnitAnswer, UnitCommand, UnitE
 pub(super) use exit::ExitState;
 pub(super) use reason::duration as duration_in_words;
 pub use state::UnitState;
+#[cfg(test)]
+pub(super) use tests::sample_spec;
 
 use super::PluginSpec;
 use super::policy::backoff::Backoff;
 use crate::wire::Info;
+use run::Run;
 pub(super) use run::RunProcess;
-use run::{EndCause, Run};
 
 /// One supervised instance: the owner of the truth about it.
 #[derive(Debug)]
@@ -64,13 +67,17 @@ struct LastEnd {
 impl Unit {
     /// A unit that does not run yet; the seed is all the randomness it will ever have.
     pub(super) fn new(spec: PluginSpec, replica: u32, misses: u32, seed: u64, now: Instant) -> Self {
+        let (state, reason) = match spec.enabled {
+            true => (UnitState::Stopped, "not started yet"),
+            false => (UnitState::Disabled, "not enabled"),
+        };
         Self {
             spec,
             replica,
             misses,
             wanted: false,
-            state: UnitState::Stopped,
-            reason: "not started yet".into(),
+            state,
+            reason: reason.into(),
             state_since: now,
             epoch: Epoch::default(),
             run: None,
@@ -87,8 +94,7 @@ impl Unit {
     /// Takes in what happened; answers what is to be done, in order.
     pub(super) fn handle(&mut self, event: UnitEvent, now: Instant) -> Vec<UnitAction> {
         match event {
-            UnitEvent::Asked(UnitCommand::Start) => self.on_start(now),
-            UnitEvent::Asked(UnitCommand::Stop) => self.on_stop(now),
+            UnitEvent::Asked(command) => self.on_command(command, now),
             UnitEvent::DeadlinePassed => self.on_deadline(now),
             UnitEvent::StoodStill { time } => self.on_standstill(time),
             UnitEvent::Spawned { epoch, instance, process } if self.is_current(epoch) => {
@@ -115,38 +121,6 @@ impl Unit {
         self.run.as_ref().is_some_and(|run| run.epoch == epoch)
     }
 
-    fn on_start(&mut self, now: Instant) {
-        self.wanted = true;
-        if matches!(self.state, UnitState::Stopped | UnitState::Failed | UnitState::BackingOff) {
-            // A command has its own counter: what crashes used up does not delay it, nor it them.
-            self.backoff = Backoff::default();
-            self.begin("asked to start".into(), now);
-        }
-    }
-
-    fn on_stop(&mut self, now: Instant) {
-        self.wanted = false;
-        match self.state {
-            UnitState::Starting | UnitState::Ready | UnitState::Draining => {
-                self.end_run(EndCause::Commanded, "asked to stop".into(), now);
-            }
-            UnitState::Silent | UnitState::Stopping => {
-                // It is on its way out already; from here on because it was asked to be.
-                if let Some(run) = &mut self.run {
-                    run.end = Some(EndCause::Commanded);
-                }
-                if self.state == UnitState::Silent {
-                    self.enter(UnitState::Stopping, "asked to stop".into(), now);
-                }
-            }
-            UnitState::BackingOff | UnitState::Failed => {
-                self.deadline = None;
-                self.enter(UnitState::Stopped, "asked to stop".into(), now);
-            }
-            UnitState::Stopped => {}
-        }
-    }
-
     fn on_deadline(&mut self, now: Instant) {
         if self.deadline.is_none_or(|deadline| now < deadline) {
             return;
@@ -156,7 +130,8 @@ impl Unit {
             UnitState::BackingOff => self.restart(now),
             UnitState::Starting => self.on_start_timeout(now),
             UnitState::Stopping | UnitState::Silent => self.on_end_overdue(now),
-            UnitState::Ready | UnitState::Draining | UnitState::Failed | UnitState::Stopped => {}
+            UnitState::Ready | UnitState::Draining | UnitState::Failed | UnitState::Stopped | UnitState::Disabled => {
+            }
         }
     }
 

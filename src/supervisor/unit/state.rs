@@ -23,11 +23,13 @@ pub enum UnitState {
     Failed,
     /// It does not run, and nobody wants it to.
     Stopped,
+    /// It does not run, and is out of service until it is enabled or started by name.
+    Disabled,
 }
 
 impl UnitState {
     /// Every state, in the order of a life.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Starting,
         Self::Ready,
         Self::Draining,
@@ -36,6 +38,7 @@ impl UnitState {
         Self::BackingOff,
         Self::Failed,
         Self::Stopped,
+        Self::Disabled,
     ];
 
     /// The state as it is printed and sent, `backing-off` for instance.
@@ -50,6 +53,7 @@ impl UnitState {
             Self::BackingOff => "backing-off",
             Self::Failed => "failed",
             Self::Stopped => "stopped",
+            Self::Disabled => "disabled",
         }
     }
 
@@ -59,12 +63,24 @@ impl UnitState {
         matches!(self, Self::Starting | Self::Ready | Self::Draining | Self::Silent | Self::Stopping)
     }
 
+    /// Whether nothing happens any more until somebody wants it to.
+    #[must_use]
+    pub fn is_at_rest(self) -> bool {
+        matches!(self, Self::Failed | Self::Stopped | Self::Disabled)
+    }
+
+    /// Whether callers can find it in this state.
+    #[must_use]
+    pub fn takes_calls(self) -> bool {
+        self == Self::Ready
+    }
+
     /// The legal transitions: the only place that knows them.
     pub(in crate::supervisor) fn may_become(self, next: Self) -> bool {
-        use UnitState::{BackingOff, Draining, Failed, Ready, Silent, Starting, Stopped, Stopping};
+        use UnitState::{BackingOff, Disabled, Draining, Failed, Ready, Silent, Starting, Stopped, Stopping};
         match (self, next) {
             // A live process may end at any moment, and any of them may be told to.
-            (Starting | Ready | Draining | Silent | Stopping, BackingOff | Failed | Stopped)
+            (Starting | Ready | Draining | Silent | Stopping, BackingOff | Failed | Stopped | Disabled)
             | (Starting | Ready | Draining | Silent, Stopping)
             // Readiness is the plugin's own word, and it may take it back.
             | (Starting, Ready | Draining)
@@ -72,7 +88,8 @@ impl UnitState {
             // Only what is expected to answer can be missed.
             | (Ready | Draining, Silent)
             // A new process needs the old one gone.
-            | (BackingOff | Failed | Stopped, Starting)
+            | (BackingOff | Failed | Stopped | Disabled, Starting)
+            | (BackingOff | Failed | Stopped, Disabled)
             | (BackingOff | Failed, Stopped) => true,
             _ => false,
         }

@@ -10,14 +10,15 @@ use crate::supervisor::policy::health::RoundOutcome;
 use crate::supervisor::{BackoffSpec, RestartPolicy};
 use crate::wire::{Info, Load, Phase};
 
-fn spec(restart: RestartPolicy) -> PluginSpec {
+/// A plugin as tests have it.
+pub(in crate::supervisor) fn sample_spec() -> PluginSpec {
     PluginSpec {
         name: "text".into(),
         command: vec!["plugbus-text".into()],
         cwd: PathBuf::new(),
         env: std::collections::BTreeMap::new(),
         replicas: 1,
-        restart,
+        restart: RestartPolicy::Always,
         backoff: BackoffSpec {
             min: Duration::from_millis(100),
             max: Duration::from_secs(60),
@@ -28,6 +29,10 @@ fn spec(restart: RestartPolicy) -> PluginSpec {
         stop_grace: Duration::from_secs(5),
         enabled: true,
     }
+}
+
+fn spec(restart: RestartPolicy) -> PluginSpec {
+    PluginSpec { restart, ..sample_spec() }
 }
 
 /// A unit, the time, and what it did.
@@ -300,8 +305,58 @@ fn a_start_while_it_stops_comes_after_the_exit() {
         "sweep 1",
         "stopping → stopped: stopped as asked: exited with code 0 after 40 ms",
         "spawn 2",
-        "stopped → starting: asked to start while it was stopping",
+        "stopped → starting: started anew, as asked",
     ]);
+}
+
+#[test]
+fn a_restart_ends_and_begins_and_a_stop_meanwhile_wins() {
+    let mut stage = Stage::ready(RestartPolicy::Never);
+    stage.asked(UnitCommand::Restart).did(&["withdraw 1", "ready → stopping: asked to restart", "terminate 1"]);
+    stage.exits(1, ExitState::Code(1)).did(&[
+        "sweep 1",
+        "stopping → stopped: stopped as asked: exited with code 1 after 40 ms",
+        "spawn 2",
+        "stopped → starting: started anew, as asked",
+    ]);
+    assert_eq!(stage.unit.status(stage.now).restarts, 0);
+    stage.spawned(2).answers(2, Phase::Ready).asked(UnitCommand::Restart).asked(UnitCommand::Stop);
+    stage.exits(2, ExitState::Code(0));
+    assert_eq!(stage.unit.state(), UnitState::Stopped);
+    stage.story.clear();
+    stage.asked(UnitCommand::Restart).did(&["spawn 3", "stopped → starting: asked to restart"]);
+}
+
+#[test]
+fn whoever_is_disabled_rests_until_it_is_enabled_or_started() {
+    let mut stage = Stage::ready(RestartPolicy::Always);
+    stage.asked(UnitCommand::Disable).exits(1, ExitState::Code(0)).did(&[
+        "withdraw 1",
+        "ready → stopping: disabled",
+        "terminate 1",
+        "sweep 1",
+        "stopping → disabled: stopped as asked: exited with code 0 after 40 ms",
+    ]);
+    stage.asked(UnitCommand::Stop).asked(UnitCommand::Disable).did(&[]);
+    stage.asked(UnitCommand::Start).did(&["spawn 2", "disabled → starting: asked to start"]);
+    stage.tell(UnitEvent::SpawnFailed { epoch: Epoch(2), error: "no".into() });
+    stage.asked(UnitCommand::Stop);
+    assert_eq!(stage.unit.state(), UnitState::Disabled);
+    stage.story.clear();
+    stage.asked(UnitCommand::Enable).did(&["spawn 3", "disabled → starting: enabled"]);
+}
+
+#[test]
+fn a_reset_forgets_failures_and_tries_at_once() {
+    let mut stage = Stage::ready(RestartPolicy::Never);
+    stage.exits(1, ExitState::Code(1));
+    assert_eq!(stage.unit.state(), UnitState::Failed);
+    stage.story.clear();
+    stage.asked(UnitCommand::Reset).did(&["spawn 2", "failed → starting: reset"]);
+    stage.spawned(2).asked(UnitCommand::Reset).did(&[]);
+    stage.asked(UnitCommand::Stop).exits(2, ExitState::Code(0)).story.clear();
+    stage.asked(UnitCommand::Reset).did(&[]);
+    assert_eq!(stage.unit.state(), UnitState::Stopped);
 }
 
 #[test]
@@ -336,8 +391,12 @@ impl World {
         let stale = Epoch(dice.u64(0..4));
         let epoch = alive.map_or(stale, Epoch);
         match dice.u32(0..100) {
-            0..4 => UnitEvent::Asked(UnitCommand::Stop),
-            4..12 => UnitEvent::Asked(UnitCommand::Start),
+            0..3 => UnitEvent::Asked(UnitCommand::Stop),
+            3 => UnitEvent::Asked(UnitCommand::Disable),
+            4..9 => UnitEvent::Asked(UnitCommand::Start),
+            9 => UnitEvent::Asked(UnitCommand::Enable),
+            10 => UnitEvent::Asked(UnitCommand::Restart),
+            11 => UnitEvent::Asked(UnitCommand::Reset),
             12..30 => UnitEvent::DeadlinePassed,
             30..50 if self.spawning.is_some() => {
                 let epoch = self.spawning.unwrap_or_default();
@@ -414,7 +473,8 @@ impl World {
         assert!(state != UnitState::BackingOff || unit.deadline().is_some(), "backing off for ever");
         assert!(state != UnitState::Silent || self.killed.is_superset(&self.alive), "silent and not killed");
         if unit.is_wanted() && unit.spec().restart == RestartPolicy::Always {
-            assert!(!matches!(state, UnitState::Stopped | UnitState::Failed), "invariant 7: wanted and {state}");
+            let rests = matches!(state, UnitState::Stopped | UnitState::Failed | UnitState::Disabled);
+            assert!(!rests, "invariant 7: wanted and {state}");
         }
     }
 }
@@ -454,6 +514,6 @@ fn end(mut stage: Stage, mut world: World, seed: u64) {
     for event in last {
         stage.tell(event);
     }
-    assert_eq!(stage.unit.state(), UnitState::Stopped, "seed {seed}");
+    assert_eq!(stage.unit.state(), stage.unit.at_rest(), "seed {seed}");
     assert!(stage.unit.is_settled(), "seed {seed}");
 }
