@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::thread;
 
+use plugbus::bus::Lane;
 use plugbus::supervisor::ReloadReport;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -90,9 +91,14 @@ fn sighup_reloads_and_ends_nothing() {
 #[test]
 fn what_holds_for_the_whole_bus_waits_for_the_supervisor_but_the_survey_changes_at_once() {
     let bench = running();
-    bench.write("plugbus.toml", &(config(&OLD) + "[survey]\nmisses = 7\n[log]\nkeep = 9\n"));
+    let used = Lane::chosen();
+    let other = Lane::ALL.into_iter().find(|lane| *lane != used).unwrap();
+    // Where the variable decides, what the file says of it changes nothing.
+    let settings = if Lane::asked_for().is_some() { json!(["[log]"]) } else { json!(["[bus]", "[log]"]) };
+    let more = format!("[bus]\nlane = '{}'\n[survey]\nmisses = 7\n[log]\nkeep = 9\n", other.name());
+    bench.write("plugbus.toml", &(config(&OLD) + &more));
     let report = bench.json(&["reload"]);
-    assert_eq!(report["settings"], json!(["[log]"]));
+    assert_eq!(report["settings"], settings);
     assert_eq!(report["unchanged"], 5);
 }
 
