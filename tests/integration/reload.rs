@@ -89,14 +89,15 @@ fn sighup_reloads_and_ends_nothing() {
 }
 
 #[test]
-fn what_holds_for_the_whole_bus_waits_for_the_supervisor_but_the_survey_changes_at_once() {
+fn what_holds_for_the_whole_bus_waits_for_the_supervisor_but_survey_and_logs_change_at_once() {
     let bench = running();
-    let used = Lane::chosen();
-    let other = Lane::ALL.into_iter().find(|lane| *lane != used).unwrap();
+    bench.write("plugbus.toml", &(config(&OLD) + "[survey]\nmisses = 7\n[log]\nkeep = 9\n[bus]\nname = 'another'\n"));
+    let report = bench.json(&["reload"]);
+    assert_eq!(report["settings"], json!(["[bus]"]));
+    let other = Lane::ALL.into_iter().find(|lane| *lane != Lane::chosen()).unwrap();
+    bench.write("plugbus.toml", &(config(&OLD) + &format!("[bus]\nlane = '{}'\n", other.name())));
     // Where the variable decides, what the file says of it changes nothing.
-    let settings = if Lane::asked_for().is_some() { json!(["[log]"]) } else { json!(["[bus]", "[log]"]) };
-    let more = format!("[bus]\nlane = '{}'\n[survey]\nmisses = 7\n[log]\nkeep = 9\n", other.name());
-    bench.write("plugbus.toml", &(config(&OLD) + &more));
+    let settings = if Lane::asked_for().is_some() { json!([]) } else { json!(["[bus]"]) };
     let report = bench.json(&["reload"]);
     assert_eq!(report["settings"], settings);
     assert_eq!(report["unchanged"], 5);

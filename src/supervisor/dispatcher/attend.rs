@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::bus::{BusDir, Lane};
-use crate::supervisor::output::{Capture, Queue, Source};
+use crate::supervisor::output::{Intake, Source};
 use crate::supervisor::process::{Launch, Process, SpawnError, Spawned, spawn};
 use crate::supervisor::startup::InstanceRecord;
 use crate::supervisor::unit::{Epoch, UnitEvent};
@@ -35,7 +35,7 @@ pub(super) struct Workshop {
     pub(super) dir: BusDir,
     /// What plugins are told to have their calls carried by.
     pub(super) lane: Lane,
-    pub(super) queue: Arc<Queue>,
+    pub(super) output: Intake,
     pub(super) events: mpsc::Sender<Told>,
     /// Starts that go on at once; each holds a thread while the system executes a program.
     pub(super) starts: Arc<Semaphore>,
@@ -67,7 +67,7 @@ impl Attendance {
             }
         };
         let Spawned { mut process, stdout, stderr } = spawned;
-        let capture = Capture::start(stdout, stderr, Arc::clone(&self.source), &self.workshop.queue);
+        let capture = self.workshop.output.capture(Arc::clone(&self.source), stdout, stderr);
         let instance = record.instance.clone();
         self.tell(UnitEvent::Spawned { epoch, instance, process: process.id() }).await;
         if self.obey(&mut process).await.is_none() {
