@@ -7,7 +7,7 @@ FEATURES := $(shell sed -n '/^\[features\]/,/^\[[^f]/s/^\([a-z-]*\) *=.*/\1/p' C
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench lint build setup setup-build clean
+.PHONY: help demo test bench faults lint build setup setup-build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -20,7 +20,12 @@ test: lint build ## Run everything that CI runs
 	$(CARGO) test --locked --no-fail-fast
 
 bench: setup-build ## Measure
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench calls --bench lane --bench supervision
+
+# The short run of the same faults is one of the tests.
+faults: setup-build ## Do every fault of docs/reliability.md; takes about an hour
+	$(CARGO) bench --locked --bench faults
+	PLUGBUS_SCHEDULES=1000000 $(CARGO) test --locked --release --lib schedules
 
 # Clippy checks as well as it lints: `cargo check` would say nothing more.
 lint: setup ## Formatting, clippy, each feature alone, docs, dependency budget
