@@ -1,9 +1,12 @@
 //! Calls over real sockets, to plugins in this process.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 use super::{Bus, CallError, blocking};
-use crate::bus::{BusDir, Card, ProcessId, new_instance};
+use crate::bus::{BusDir, Card, Lane, ProcessId, new_instance};
 use crate::plugin::{Context, Failure, Plugin, Server};
 use crate::wire::{Code, Info};
 
@@ -28,6 +31,26 @@ async fn stuck(_: (), _: Context) -> Result<(), Failure> {
     std::future::pending().await
 }
 
+/// Plain, and goes on until nobody waits for it, and then some.
+fn holds(_: (), context: Context) -> Result<(), Failure> {
+    BEGUN.notify_one();
+    while !context.is_cancelled() {
+        std::thread::yield_now();
+    }
+    let (left, told) = (context.remaining().as_secs(), Instant::now());
+    while told.elapsed() < Duration::from_millis(200) {
+        std::thread::yield_now();
+    }
+    LEFT.store(left, Ordering::SeqCst);
+    Ok(())
+}
+
+/// `holds` has begun.
+static BEGUN: Notify = Notify::const_new();
+
+/// Seconds that the last `holds` had left when it ended.
+static LEFT: AtomicU64 = AtomicU64::new(u64::MAX);
+
 fn nothing(_: Option<u8>) -> Result<(), Failure> {
     Ok(())
 }
@@ -48,6 +71,7 @@ impl Served {
             .method("shout", "Says it louder.", shout)
             .method("parse", "Reads a number.", parse)
             .method("panics", "Panics.", panics)
+            .method("holds", "Waits for being cancelled.", holds)
             .method("nothing", "Does nothing.", nothing)
             .method_async("stuck", "Never ends.", stuck);
         let info = plugin.info();
@@ -99,6 +123,54 @@ async fn calls_and_their_errors() {
             || matches!(&late, Err(CallError::Plugin { fault, .. }) if fault.code == Code::Deadline),
         "{late:?}"
     );
+}
+
+/// The rest of the deadline that `holds` sees once it has ended.
+async fn left() -> u64 {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        match LEFT.swap(u64::MAX, Ordering::SeqCst) {
+            u64::MAX => assert!(Instant::now() < until, "it goes on"),
+            left => return left,
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_function_that_waits_holds_nobody_up_and_is_told_when_nobody_waits() {
+    let mut served = Served::new();
+    served.add("text");
+    let bus = served.bus();
+    // The first time it begins on the thread that has read it, the second time on one of its own.
+    for _ in 0..2 {
+        if Lane::chosen() == Lane::Nng {
+            // Its connections outlive a caller that may still get a reply: see `nng::requester`.
+            break;
+        }
+        let departs = served.bus();
+        let request = departs.request("holds").timeout(Duration::from_secs(600));
+        let ended = tokio::select! {
+            ended = request.call::<(), _>(&()) => Some(ended),
+            () = BEGUN.notified() => None,
+        };
+        assert!(ended.is_none(), "{ended:?}");
+        drop(departs);
+        assert!(left().await > 500, "told by its caller's departure, not by the deadline");
+    }
+    let caller = bus.clone();
+    let late =
+        tokio::spawn(async move { caller.request("holds").timeout(Duration::from_secs(1)).call::<(), _>(&()).await });
+    BEGUN.notified().await;
+    assert_eq!(bus.call::<String, _>("shout", "meanwhile").await.unwrap(), "MEANWHILE");
+    let late = late.await.unwrap();
+    assert!(
+        matches!(&late, Err(CallError::Deadline { .. }))
+            || matches!(&late, Err(CallError::Plugin { fault, .. }) if fault.code == Code::Deadline),
+        "{late:?}"
+    );
+    assert_eq!(left().await, 0);
+    assert_eq!(bus.call::<String, _>("shout", "after").await.unwrap(), "AFTER");
 }
 
 #[tokio::test(flavor = "multi_thread")]

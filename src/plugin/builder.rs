@@ -1,10 +1,12 @@
 //! Putting a plugin together.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::ServeError;
 use super::environment::Environment;
 use super::handler::{self, AsyncHandler, Handler, Prepare};
+use super::here::Pace;
 use super::server::{self, Server};
 use crate::bus::{Endpoint, Replier, Respondent};
 use crate::wire::{Info, MethodInfo, Schema, check_method};
@@ -24,6 +26,7 @@ pub struct Plugin {
 pub(super) struct Method {
     pub(super) info: MethodInfo,
     pub(super) prepare: Prepare,
+    pub(super) pace: Arc<Pace>,
 }
 
 impl Plugin {
@@ -36,7 +39,9 @@ impl Plugin {
         Self { name, version, concurrency: CONCURRENCY, methods: BTreeMap::new(), problem: None }
     }
 
-    /// Adds a plain function; it may block, it runs on a thread of its own.
+    /// Adds a plain function; it may block, and keeps no other call waiting for more than a moment.
+    ///
+    /// It runs on the thread that has read the request; once one has taken long, its calls get threads of their own.
     ///
     /// A wrong or repeated name is reported when the plugin is served.
     #[must_use]
@@ -121,7 +126,7 @@ impl Plugin {
             return self;
         }
         let info = MethodInfo { name: name.to_owned(), doc: doc.to_owned(), params, result: None, idempotent: false };
-        self.methods.insert(name.to_owned(), Method { info, prepare });
+        self.methods.insert(name.to_owned(), Method { info, prepare, pace: Arc::default() });
         self
     }
 

@@ -13,22 +13,16 @@ use nng::{AioResult, ListenerBuilder, Message, Protocol, Socket};
 use tokio::sync::{mpsc, watch};
 
 use super::aio::{Aio, Fenced};
-use super::peers::{Peer, Peers};
+use super::peers::Peers;
 use super::{MAX_FRAME, RECONNECT, library, refused};
-use crate::bus::{Body, BusError, Endpoint};
+use crate::bus::{Body, BusError, Endpoint, Peer};
 
 /// Answers requests at one endpoint.
 #[derive(Debug)]
-pub struct Replier(Answerer);
+pub(in crate::bus) struct Replier(Answerer);
 
 impl Replier {
-    /// Listens, with room for that many requests that are not yet answered.
-    ///
-    /// The socket is for its owner alone (mode 0600).
-    ///
-    /// # Errors
-    /// [`BusError::InUse`] where somebody listens there, [`BusError::Transport`] for NNG's other reasons.
-    pub fn listen(endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
+    pub(in crate::bus) fn listen(endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
         library::init()?;
         let open = || {
             let answerer = Answerer::new(Fenced::new(Socket::new(Protocol::Rep0)?), room)?;
@@ -38,25 +32,17 @@ impl Replier {
         open().map(Self).map_err(|error| refused("listen at", endpoint, error))
     }
 
-    /// The next request; `None` never comes while the replier lives.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Incoming> {
+    pub(in crate::bus) async fn next(&mut self) -> Option<Incoming> {
         self.0.incoming.recv().await
     }
 }
 
 /// Answers surveys from one endpoint.
 #[derive(Debug)]
-pub struct Respondent(Answerer);
+pub(in crate::bus) struct Respondent(Answerer);
 
 impl Respondent {
-    /// Connects in the background, again and again for as long as it lives.
-    ///
-    /// # Errors
-    /// [`BusError::Transport`] where NNG cannot make the socket.
-    pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
+    pub(in crate::bus) fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
         library::init()?;
         let open = || {
             let socket = Socket::new(Protocol::Respondent0)?;
@@ -70,11 +56,7 @@ impl Respondent {
         open().map(Self).map_err(|error| refused("dial", endpoint, error))
     }
 
-    /// The next question; `None` never comes while the respondent lives.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Incoming> {
+    pub(in crate::bus) async fn next(&mut self) -> Option<Incoming> {
         self.0.incoming.recv().await
     }
 }
@@ -169,7 +151,7 @@ impl Seat {
             self.receive_again();
             return;
         };
-        let incoming = Incoming { body: Body::new(message), peer, gone, seat: Some(self) };
+        let incoming = Incoming { body: Body::nng(message), peer, gone, seat: Some(self) };
         // Refused only when nobody reads any more; dropping it there gives the seat back.
         let _ = line.sender.try_send(incoming);
     }
@@ -185,7 +167,7 @@ impl Seat {
 
 /// A message that waits for its answer; dropped without one, the other side gets none.
 #[derive(Debug)]
-pub struct Incoming {
+pub(in crate::bus) struct Incoming {
     body: Body,
     peer: Peer,
     gone: watch::Receiver<()>,
@@ -193,29 +175,20 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// What was sent.
-    #[must_use]
-    pub fn body(&self) -> &Body {
+    pub(in crate::bus) fn body(&self) -> &Body {
         &self.body
     }
 
-    /// Who sent it.
-    #[must_use]
-    pub fn peer(&self) -> Peer {
+    pub(in crate::bus) fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Ends when the one who sent it is gone; holds nothing of the message.
-    ///
-    /// # Cancel safety
-    /// May be dropped at any time.
-    pub fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub(in crate::bus) fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut gone = self.gone.clone();
         async move { while gone.changed().await.is_ok() {} }
     }
 
-    /// Sends the answer; one who is gone does not get it, and that is no error.
-    pub fn reply(mut self, body: &[u8]) {
+    pub(in crate::bus) fn reply(mut self, body: &[u8]) {
         if let Some(seat) = self.seat.take()
             && seat.context.send(seat.aio.get(), Message::from(body)).is_err()
         {

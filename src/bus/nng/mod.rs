@@ -1,4 +1,4 @@
-//! The four roles over NNG.
+//! The four roles over NNG; the direct lane has two of them as well.
 //!
 //! Everything here follows from how NNG behaves, and each rule stands where it bites: `aio` fences what may not
 //! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` loses no answer. NNG calls back on its own threads, so a callback stores what came, wakes, and returns.
@@ -9,14 +9,12 @@ mod library;
 mod peers;
 mod requester;
 mod surveyor;
-#[cfg(test)]
-mod traps;
 
 use std::time::Duration;
 
-pub use answerer::{Incoming, Replier, Respondent};
-pub use peers::{Peer, PeerEvent};
-pub use requester::Requester;
+pub(super) use answerer::{Incoming, Replier, Respondent};
+pub use peers::PeerEvent;
+pub(super) use requester::Requester;
 pub use surveyor::{Answers, Surveyor};
 
 use super::{BusError, Endpoint};

@@ -8,17 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::aio::{Fenced, bury};
 use super::library::{peer_credential, pipe_id};
-
-/// The process at the other end of a connection, as the kernel knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// Tells connections of one socket apart.
-    pub connection: u32,
-    /// Its process id; `None` where the transport does not know.
-    pub pid: Option<u32>,
-    /// Its user id; `None` where the transport does not know.
-    pub uid: Option<u32>,
-}
+use crate::bus::Peer;
 
 /// Somebody connected, or left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

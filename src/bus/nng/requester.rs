@@ -28,7 +28,7 @@ const CONNECT_WAIT: Duration = Duration::from_millis(500);
 
 /// Sends requests to one endpoint, any number at a time.
 #[derive(Debug)]
-pub struct Requester {
+pub(in crate::bus) struct Requester {
     shared: Arc<Shared>,
 }
 
@@ -54,13 +54,7 @@ impl Drop for Shared {
 }
 
 impl Requester {
-    /// Connects in the background; the first request waits for it.
-    ///
-    /// Once the connection was there and is lost, it stays lost: an endpoint is never listened at twice.
-    ///
-    /// # Errors
-    /// [`BusError::Transport`] where NNG cannot make the socket.
-    pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
+    pub(in crate::bus) fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
         library::init()?;
         let open = || -> Result<_, nng::Error> {
             let socket = Fenced::new(Socket::new(Protocol::Req0)?);
@@ -79,29 +73,16 @@ impl Requester {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Whether the connection stands at this moment.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
+    pub(in crate::bus) fn is_connected(&self) -> bool {
         self.shared.peers.len() > 0
     }
 
-    /// Whether the connection was there and is gone, for good.
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
+    pub(in crate::bus) fn is_lost(&self) -> bool {
         self.shared.peers.have_left()
     }
 
-    /// Sends a request and waits for its reply, at most as long as the timeout, in whole milliseconds.
-    ///
-    /// Needs no runtime: it wakes from NNG's threads.
-    ///
-    /// # Errors
-    /// [`RequestError`] says whether the request was sent. Without a connection within half a second it is
-    /// [`RequestError::NotSent`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future abandons the request here; the other side is not told and its reply is thrown away.
-    pub async fn request(&self, body: &[u8], timeout: Duration) -> Result<Body, RequestError> {
+    /// Wakes from NNG's threads; the timeout counts in whole milliseconds.
+    pub(in crate::bus) async fn request(&self, body: &[u8], timeout: Duration) -> Result<Body, RequestError> {
         if body.len() > MAX_MESSAGE {
             return Err(RequestError::TooLarge(body.len()));
         }
@@ -243,7 +224,7 @@ impl Progress {
             return Some(Err(RequestError::NotSent));
         }
         match (std::mem::take(&mut self.receive), &self.send) {
-            (Step::Done(Ok(message)), _) => Some(Ok(Body::new(message))),
+            (Step::Done(Ok(message)), _) => Some(Ok(Body::nng(message))),
             (Step::Done(Err(nng::Error::TimedOut)), Step::Done(Ok(()))) => Some(Err(RequestError::TimedOut)),
             (Step::Done(Err(_)), Step::Done(Ok(()))) => Some(Err(RequestError::Lost)),
             (undecided, _) => {
