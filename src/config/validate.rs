@@ -6,11 +6,12 @@ use std::cmp::max;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::dependencies;
 use super::program::{Programs, tidy};
-use super::raw::{Field, Layer, RawBackoff, RawFile, RawPlugin, RawRun};
+use super::raw::{Field, Layer, Name, RawBackoff, RawFile, RawPlugin, RawRun};
 use super::report::{Report, quote};
 use super::source::Place;
-use crate::supervisor::{BackoffSpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec};
+use crate::supervisor::{BackoffSpec, IntensitySpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec};
 use crate::wire::check_plugin_name;
 
 /// The name under which the supervisor itself is on the bus.
@@ -36,6 +37,7 @@ pub(super) fn validate(
         check_survey(raw, report);
         check_backoff(&raw.defaults.backoff, report);
         plugins.iter().for_each(|plugin| check_backoff(&plugin.run.backoff, report));
+        dependencies::check(&plugins, report);
     }
     build(raw, &plugins, programs, report)
 }
@@ -140,7 +142,7 @@ fn build(
 }
 
 fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>) -> Option<PluginSpec> {
-    let RawRun { cwd, env, replicas, restart, backoff, start_timeout, stop_grace, enabled } = &plugin.run;
+    let RawRun { cwd, env, replicas, restart, backoff, start_timeout, stop_grace, enabled, .. } = &plugin.run;
     let env = env.iter().map(|(name, field)| Some((name.clone(), field.value.clone()?)));
     Some(PluginSpec {
         name: plugin.name.clone(),
@@ -158,7 +160,24 @@ fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>
         start_timeout: get(start_timeout)?,
         stop_grace: get(stop_grace)?,
         enabled: get(enabled)?,
+        success_codes: get(&plugin.run.success_codes)?,
+        intensity: IntensitySpec {
+            restarts: get(&plugin.run.intensity.restarts)?,
+            within: get(&plugin.run.intensity.within)?,
+            then: get(&plugin.run.intensity.then)?,
+        },
+        wedge_grace: get(&plugin.run.wedge_grace)?,
+        soft_signal: get(&plugin.run.soft_signal)?,
+        soft_wait: get(&plugin.run.soft_wait)?,
+        after: names(&plugin.after)?,
+        requires: names(&plugin.requires)?,
     })
+}
+
+/// Names of other plugins; none where none are set.
+fn names(field: &Option<Field<Vec<Name>>>) -> Option<Vec<String>> {
+    let Some(field) = field else { return Some(Vec::new()) };
+    Some(field.value.as_ref()?.iter().map(|name| name.text.clone()).collect())
 }
 
 /// The command with its program's absolute path; one that is not found is left to fail when it is started.
@@ -181,7 +200,7 @@ fn resolve(field: &Field<Vec<String>>, programs: &Programs, report: &mut Report<
 }
 
 /// A field with its value, unless that was refused.
-fn set<T>(field: &Option<Field<T>>) -> Option<(&Field<T>, &T)> {
+pub(super) fn set<T>(field: &Option<Field<T>>) -> Option<(&Field<T>, &T)> {
     let field = field.as_ref()?;
     Some((field, field.value.as_ref()?))
 }

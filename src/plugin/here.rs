@@ -65,15 +65,19 @@ impl Open {
 
 impl Call {
     /// Begins the call here; what has to wait goes on elsewhere.
-    pub(super) fn run_here(self, turn: &Turn<'_>, runtime: &Handle) {
+    pub(super) fn run_here(mut self, turn: &Turn<'_>, runtime: &Handle) {
         let Ok(permit) = Arc::clone(&self.turns).try_acquire_owned() else {
             runtime.spawn(self.run());
             return;
         };
+        self.ticket.begins();
         // What the method may expect of any thread it is run on.
         let _entered = runtime.enter();
-        let context =
-            Context { deadline: self.deadline, cancel: self.ticket.cancel(), ledger: Arc::clone(&self.ledger) };
+        let context = Context {
+            deadline: self.ticket.deadline(),
+            cancel: self.ticket.cancel(),
+            ledger: Arc::clone(&self.ledger),
+        };
         match guarded(|| job(&self.incoming, self.params.clone(), &self.prepare, context)) {
             Ok(Ok(Job::Blocking(run))) if !self.pace.is_slow() => self.run_blocking(run, permit, turn, runtime),
             Ok(Ok(job @ Job::Blocking(_))) => drop(runtime.spawn(self.go_on(Some((job, permit))))),
@@ -97,9 +101,9 @@ impl Call {
         turn: &Turn<'_>,
         runtime: &Handle,
     ) {
-        let Self { incoming, pace, ticket, deadline, ledger, .. } = self;
+        let Self { incoming, pace, ticket, ledger, .. } = self;
         let open = Arc::new(Open { incoming: Mutex::new(Some(incoming)), ledger });
-        let (watched, cancel) = (Arc::clone(&open), ticket.cancel());
+        let (watched, deadline, cancel) = (Arc::clone(&open), ticket.deadline(), ticket.cancel());
         let runtime = runtime.clone();
         turn.if_slow(move || {
             pace.0.store(true, Ordering::Relaxed);

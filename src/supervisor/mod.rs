@@ -42,10 +42,16 @@ mod survey;
 mod tests;
 mod unit;
 
+#[cfg(feature = "config")]
+pub(crate) use policy::dependency::start_order;
+
 pub use error::SupervisorError;
 pub use handle::Supervisor;
 pub use report::{
     AnswerReport, EndReport, MissingPlugin, PluginStatus, StatusReport, StopReport, SurveyReport, SurveyedPlugin,
 };
-pub use spec::{BackoffSpec, LogSpec, PluginSpec, RestartPolicy, SupervisorSpec, SurveySpec};
+pub use spec::{
+    AtIntensity, BackoffSpec, IntensitySpec, LogSpec, PluginSpec, RestartPolicy, SoftSignal, SupervisorSpec,
+    SurveySpec,
+};
 pub use unit::UnitState;

@@ -1,6 +1,5 @@
 //! A whole supervisor with real processes: this test program, started again as a plugin that speaks by hand.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -52,12 +51,8 @@ async fn act_as_plugin() {
 
 fn plugin(name: &str, command: &[&str]) -> PluginSpec {
     PluginSpec {
-        name: name.into(),
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         cwd: std::env::temp_dir(),
-        env: BTreeMap::new(),
-        replicas: 1,
-        restart: RestartPolicy::Always,
         backoff: BackoffSpec {
             min: Duration::from_millis(20),
             max: Duration::from_millis(100),
@@ -66,7 +61,7 @@ fn plugin(name: &str, command: &[&str]) -> PluginSpec {
         },
         start_timeout: LONG,
         stop_grace: LONG,
-        enabled: true,
+        ..PluginSpec::for_tests(name)
     }
 }
 

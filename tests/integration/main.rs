@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, in what it calls too")]
 
 mod at_most_once;
+mod busy;
 mod by_hand;
 mod call_path;
 mod calls;
@@ -12,6 +13,7 @@ mod cli;
 mod clocks;
 mod deadlines;
 mod demo;
+mod dependencies;
 mod garbage;
 mod identity;
 mod interop;
@@ -21,6 +23,7 @@ mod output;
 mod programs;
 mod reasons;
 mod replicas;
+mod restart_policy;
 mod restarts;
 mod stopping;
 mod strangers;

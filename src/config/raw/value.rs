@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::config::report::{Remark, nearest, quote};
-use crate::supervisor::RestartPolicy;
+use crate::supervisor::{AtIntensity, RestartPolicy, SoftSignal};
 
 /// What is wrong with a value.
 pub(super) type Wrong = Remark;
@@ -24,6 +24,8 @@ const RESERVED_VARIABLES: [&str; 6] = [
 
 const RESTART: [(&str, RestartPolicy); 3] =
     [("always", RestartPolicy::Always), ("on-failure", RestartPolicy::OnFailure), ("never", RestartPolicy::Never)];
+
+const AT_INTENSITY: [(&str, AtIntensity); 2] = [("go-on", AtIntensity::GoOn), ("fail", AtIntensity::Fail)];
 
 const UNITS: [(&str, u64); 7] = [
     ("B", 1),
@@ -94,15 +96,38 @@ pub(super) fn size(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Result<u6
 }
 
 pub(super) fn restart(value: &DeValue<'_>) -> Result<RestartPolicy, Wrong> {
-    const EXPECTED: &str = "\"always\", \"on-failure\" or \"never\"";
-    let text = value.as_str().ok_or_else(|| mismatch(EXPECTED, value))?;
-    match RESTART.iter().find(|(name, _)| *name == text) {
-        Some((_, policy)) => Ok(*policy),
+    choice(value, &RESTART)
+}
+
+pub(super) fn at_intensity(value: &DeValue<'_>) -> Result<AtIntensity, Wrong> {
+    choice(value, &AT_INTENSITY)
+}
+
+pub(super) fn soft_signal(value: &DeValue<'_>) -> Result<Option<SoftSignal>, Wrong> {
+    let signals = SoftSignal::ALL.map(|signal| (signal.as_str(), Some(signal)));
+    choice(value, &[&[("none", None)], &signals[..]].concat())
+}
+
+/// One of a few words.
+fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Result<T, Wrong> {
+    let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+    let expected = match words.split_last() {
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    };
+    let text = value.as_str().ok_or_else(|| mismatch(&expected, value))?;
+    match choices.iter().find(|(word, _)| *word == text) {
+        Some((_, choice)) => Ok(*choice),
         None => Err(Wrong {
-            message: format!("expected {EXPECTED}, found {}", quote(text)),
-            suggestion: nearest(text, RESTART.iter().map(|(name, _)| name)),
+            message: format!("expected {expected}, found {}", quote(text)),
+            suggestion: nearest(text, choices.iter().map(|(word, _)| word)),
         }),
     }
+}
+
+/// What a process can exit with.
+pub(super) fn exit_code(value: &DeValue<'_>) -> Result<u8, Wrong> {
+    whole(value, 0..=255).and_then(|code| u8::try_from(code).map_err(|error| error.to_string().into()))
 }
 
 /// A command that is not a list; a line for a shell is shown as one.

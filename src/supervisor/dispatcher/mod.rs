@@ -7,6 +7,7 @@
 
 mod act;
 mod attend;
+mod gates;
 mod request;
 mod requests;
 mod slot;
@@ -80,6 +81,8 @@ pub(super) struct Dispatcher {
     owner: watch::Receiver<()>,
     started: Instant,
     stopping: bool,
+    /// Units are told how those stand that they depend on.
+    gated: bool,
     /// A unit changed its state since those who wait were last looked at.
     changed: bool,
 }
@@ -111,6 +114,7 @@ impl Dispatcher {
             owner,
             started: now,
             stopping: false,
+            gated: false,
             changed: false,
             spec,
             journal,
@@ -146,6 +150,7 @@ impl Dispatcher {
                 self.tell(unit, UnitEvent::Asked(UnitCommand::Start));
             }
         }
+        self.open_gates();
     }
 
     /// Whether all has been stopped that could be.
@@ -177,7 +182,7 @@ impl Dispatcher {
             return;
         }
         self.journal.own("stopping");
-        for unit in (0..self.slots.len()).rev() {
+        for unit in self.in_start_order().into_iter().rev() {
             self.tell(unit, UnitEvent::Asked(UnitCommand::Stop));
         }
         self.changed = true;

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::waiting::{Prospect, WaitFound, WaitQuery, WaitRefusal, look};
 use super::{Dispatcher, NotReady, Request};
 use crate::supervisor::report::{StatusReport, SurveyReport};
-use crate::supervisor::unit::{Unit, UnitState};
+use crate::supervisor::unit::Unit;
 
 /// Somebody who waits for an instance that can serve a call.
 #[derive(Debug)]
@@ -88,10 +88,9 @@ impl Dispatcher {
     /// Whether all that is enabled is ready; `None` while that may still come.
     fn readiness(&self) -> Option<Result<(), Vec<NotReady>>> {
         let enabled = || self.slots.iter().map(|slot| &slot.unit).filter(|unit| unit.spec().enabled);
-        let is_hopeless = |unit: &Unit| matches!(unit.state(), UnitState::Failed | UnitState::Stopped);
-        if enabled().all(|unit| unit.state() == UnitState::Ready) {
+        if enabled().all(|unit| unit.state().takes_calls()) {
             Some(Ok(()))
-        } else if self.stopping || enabled().any(is_hopeless) {
+        } else if self.stopping || enabled().any(Unit::is_hopeless) {
             Some(Err(self.not_ready()))
         } else {
             None
@@ -101,7 +100,7 @@ impl Dispatcher {
     fn not_ready(&self) -> Vec<NotReady> {
         let units = self.slots.iter().map(|slot| &slot.unit);
         units
-            .filter(|unit| unit.spec().enabled && unit.state() != UnitState::Ready)
+            .filter(|unit| unit.spec().enabled && !unit.state().takes_calls())
             .map(|unit| NotReady {
                 name: unit.spec().name.clone(),
                 reason: format!("{}: {}", unit.state(), unit.reason()),

@@ -64,10 +64,7 @@ pub(super) fn look<'a>(query: &WaitQuery, units: impl Iterator<Item = &'a Unit> 
     if let Some(found) = fitting.clone().find_map(|unit| ready(unit, query)) {
         return Prospect::Ready(found);
     }
-    if fitting
-        .clone()
-        .any(|unit| !matches!(unit.state(), UnitState::Stopped | UnitState::Failed | UnitState::Disabled))
-    {
+    if fitting.clone().any(|unit| !unit.is_hopeless()) {
         return Prospect::Soon;
     }
     // A plugin that never ran is no likely owner of a method that nobody has asked it for by name.
@@ -89,7 +86,7 @@ pub(super) fn look<'a>(query: &WaitQuery, units: impl Iterator<Item = &'a Unit> 
 }
 
 fn ready(unit: &Unit, query: &WaitQuery) -> Option<WaitFound> {
-    let instance = &unit.process().filter(|_| unit.state() == UnitState::Ready)?.instance;
+    let instance = &unit.process().filter(|_| unit.state().takes_calls())?.instance;
     let found = WaitFound { plugin: unit.spec().name.clone(), instance: instance.clone() };
     (!query.not.contains(instance)).then_some(found)
 }
@@ -114,7 +111,6 @@ fn did_you_mean(nearest: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -126,18 +122,7 @@ mod tests {
     fn stopped(name: &str) -> Unit {
         let wait = Duration::from_secs(60);
         let backoff = BackoffSpec { min: wait, max: wait, jitter: 0.0, reset: wait };
-        let spec = PluginSpec {
-            name: name.into(),
-            command: vec!["x".into()],
-            cwd: "/".into(),
-            env: BTreeMap::new(),
-            replicas: 1,
-            restart: RestartPolicy::OnFailure,
-            backoff,
-            start_timeout: wait,
-            stop_grace: wait,
-            enabled: true,
-        };
+        let spec = PluginSpec { restart: RestartPolicy::OnFailure, backoff, ..PluginSpec::for_tests(name) };
         Unit::new(spec, 0, 3, 1, Instant::now())
     }
 

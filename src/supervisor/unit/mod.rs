@@ -27,6 +27,8 @@ pub use state::UnitState;
 
 use super::PluginSpec;
 use super::policy::backoff::Backoff;
+use super::policy::dependency::Gate;
+use super::policy::intensity::Intensity;
 use crate::wire::Info;
 use run::Run;
 pub(super) use run::RunProcess;
@@ -49,6 +51,9 @@ pub(super) struct Unit {
     run: Option<Run>,
     deadline: Option<Instant>,
     backoff: Backoff,
+    intensity: Intensity,
+    /// What the others let it do.
+    gate: Gate,
     restarts: u64,
     last_end: Option<LastEnd>,
     /// What its newest process that said so had.
@@ -68,6 +73,10 @@ impl Unit {
     /// A unit that does not run yet; the seed is all the randomness it will ever have.
     pub(super) fn new(spec: PluginSpec, replica: u32, misses: u32, seed: u64, now: Instant) -> Self {
         let disabled = !spec.enabled;
+        // Whoever depends on others waits until it is told how they stand.
+        let others: Vec<_> = spec.dependencies().collect();
+        let gate =
+            Gate { waits_for: Some(others.join(" and ")).filter(|names| !names.is_empty()), ..Gate::default() };
         let (state, reason) = match disabled {
             true => (UnitState::Disabled, "not enabled"),
             false => (UnitState::Stopped, "not started yet"),
@@ -85,6 +94,8 @@ impl Unit {
             run: None,
             deadline: None,
             backoff: Backoff::default(),
+            intensity: Intensity::default(),
+            gate,
             restarts: 0,
             last_end: None,
             info: None,
@@ -115,7 +126,9 @@ impl Unit {
             | UnitEvent::Answered { .. }
             | UnitEvent::RoundEnded { .. }
             | UnitEvent::Exited { .. } => {}
+            UnitEvent::Gate(gate) => self.gate = gate,
         }
+        self.heed_gate(now);
         std::mem::take(&mut self.actions)
     }
 
@@ -131,9 +144,13 @@ impl Unit {
         match self.state {
             UnitState::BackingOff => self.restart(now),
             UnitState::Starting => self.on_start_timeout(now),
-            UnitState::Stopping | UnitState::Silent => self.on_end_overdue(now),
-            UnitState::Ready | UnitState::Draining | UnitState::Failed | UnitState::Stopped | UnitState::Disabled => {
-            }
+            UnitState::Stopping | UnitState::Silent | UnitState::Wedged => self.on_end_overdue(now),
+            UnitState::Ready
+            | UnitState::Busy
+            | UnitState::Draining
+            | UnitState::Failed
+            | UnitState::Stopped
+            | UnitState::Disabled => {}
         }
     }
 

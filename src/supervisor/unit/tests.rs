@@ -1,33 +1,20 @@
 //! Scenarios and random schedules, without processes and without waiting.
 
+mod ends;
+mod gates;
+mod load;
+
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::*;
 use crate::bus::ProcessId;
+use crate::supervisor::RestartPolicy;
 use crate::supervisor::policy::health::RoundOutcome;
-use crate::supervisor::{BackoffSpec, RestartPolicy};
 use crate::wire::{Info, Load, Phase};
 
 fn spec(restart: RestartPolicy) -> PluginSpec {
-    PluginSpec {
-        name: "text".into(),
-        command: vec!["plugbus-text".into()],
-        cwd: PathBuf::new(),
-        env: std::collections::BTreeMap::new(),
-        replicas: 1,
-        restart,
-        backoff: BackoffSpec {
-            min: Duration::from_millis(100),
-            max: Duration::from_secs(60),
-            jitter: 0.0,
-            reset: Duration::from_secs(60),
-        },
-        start_timeout: Duration::from_secs(10),
-        stop_grace: Duration::from_secs(5),
-        enabled: true,
-    }
+    PluginSpec { restart, ..PluginSpec::for_tests("text") }
 }
 
 /// A unit, the time, and what it did.
@@ -39,13 +26,21 @@ struct Stage {
 
 impl Stage {
     fn new(restart: RestartPolicy) -> Self {
+        Self::of(spec(restart))
+    }
+
+    fn of(spec: PluginSpec) -> Self {
         let now = Instant::now();
-        Self { unit: Unit::new(spec(restart), 0, 3, 7, now), now, story: Vec::new() }
+        Self { unit: Unit::new(spec, 0, 3, 7, now), now, story: Vec::new() }
     }
 
     /// A unit that is ready, with an empty story.
     fn ready(restart: RestartPolicy) -> Self {
-        let mut stage = Self::new(restart);
+        Self::ready_of(spec(restart))
+    }
+
+    fn ready_of(spec: PluginSpec) -> Self {
+        let mut stage = Self::of(spec);
         stage.tell(UnitEvent::Asked(UnitCommand::Start));
         stage.spawned(1);
         stage.after(40).answers(1, Phase::Ready);
@@ -64,6 +59,7 @@ impl Stage {
         self.story.extend(actions.iter().map(|action| match action {
             UnitAction::Spawn { epoch } => format!("spawn {}", epoch.0),
             UnitAction::Terminate { epoch } => format!("terminate {}", epoch.0),
+            UnitAction::Urge { epoch, signal } => format!("{} {}", signal.as_str(), epoch.0),
             UnitAction::Kill { epoch } => format!("kill {}", epoch.0),
             UnitAction::PublishCard { epoch, .. } => format!("publish {}", epoch.0),
             UnitAction::WithdrawCard { epoch } => format!("withdraw {}", epoch.0),
@@ -80,8 +76,11 @@ impl Stage {
     }
 
     fn answers(&mut self, epoch: u64, phase: Phase) -> &mut Self {
-        let answer =
-            UnitAnswer { phase, load: Load::default(), info: Some(Info::default()), rtt: Duration::from_millis(1) };
+        self.works(epoch, phase, Load::default())
+    }
+
+    fn works(&mut self, epoch: u64, phase: Phase, load: Load) -> &mut Self {
+        let answer = UnitAnswer { phase, load, info: Some(Info::default()), rtt: Duration::from_millis(1) };
         self.tell(UnitEvent::Answered { epoch: Epoch(epoch), answer })
     }
 
@@ -173,6 +172,7 @@ fn a_silent_one_is_killed_without_grace_and_started_again() {
         "withdraw 1",
         "kill 1",
         "ready → silent: silent: missed 3 survey rounds",
+        "note: its last answer, 0 ms before: no call; 0 done, 0 failed, beat 0",
     ]);
     stage.after(3).exits(1, ExitState::Signal(9)).did(&[
         "sweep 1",
@@ -455,7 +455,7 @@ impl World {
                 assert!(change.from.may_become(change.to), "{change:?}");
                 assert!(!change.reason.is_empty(), "invariant 7: {change:?}");
             }
-            UnitAction::Terminate { .. } | UnitAction::Note { .. } => {}
+            UnitAction::Terminate { .. } | UnitAction::Urge { .. } | UnitAction::Note { .. } => {}
         }
     }
 
