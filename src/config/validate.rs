@@ -4,6 +4,7 @@
 
 use std::cmp::max;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::dependencies;
@@ -138,16 +139,25 @@ fn build(
         },
         log: LogSpec { max_size: get(&raw.log.max_size)?, keep: get(&raw.log.keep)? },
         plugins: plugins.iter().map(|plugin| build_plugin(plugin, programs, report)).collect::<Option<_>>()?,
+        defaults: build_run(&raw.defaults)?,
     })
 }
 
 fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>) -> Option<PluginSpec> {
-    let RawRun { cwd, env, replicas, restart, backoff, start_timeout, stop_grace, enabled, .. } = &plugin.run;
+    let command = resolve(plugin.command.as_ref()?, programs, report)?;
+    let cwd = tidy(&report.source(plugin.at).directory().join(get(&plugin.run.cwd)?));
+    let (after, requires) = (names(&plugin.after)?, names(&plugin.requires)?);
+    Some(PluginSpec { name: plugin.name.clone(), command, cwd, after, requires, ..build_run(&plugin.run)? })
+}
+
+/// What a plugin is like that says nothing of its own; one that is added later starts where the supervisor does.
+fn build_run(run: &RawRun) -> Option<PluginSpec> {
+    let RawRun { cwd, env, replicas, restart, backoff, start_timeout, stop_grace, enabled, .. } = run;
     let env = env.iter().map(|(name, field)| Some((name.clone(), field.value.clone()?)));
     Some(PluginSpec {
-        name: plugin.name.clone(),
-        command: resolve(plugin.command.as_ref()?, programs, report)?,
-        cwd: tidy(&report.source(plugin.at).directory().join(get(cwd)?)),
+        name: String::new(),
+        command: Vec::new(),
+        cwd: Some(PathBuf::from(get(cwd)?)).filter(|cwd| cwd.is_absolute()).unwrap_or_default(),
         env: env.collect::<Option<_>>()?,
         replicas: get(replicas)?,
         restart: get(restart)?,
@@ -160,17 +170,17 @@ fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>
         start_timeout: get(start_timeout)?,
         stop_grace: get(stop_grace)?,
         enabled: get(enabled)?,
-        success_codes: get(&plugin.run.success_codes)?,
+        success_codes: get(&run.success_codes)?,
         intensity: IntensitySpec {
-            restarts: get(&plugin.run.intensity.restarts)?,
-            within: get(&plugin.run.intensity.within)?,
-            then: get(&plugin.run.intensity.then)?,
+            restarts: get(&run.intensity.restarts)?,
+            within: get(&run.intensity.within)?,
+            then: get(&run.intensity.then)?,
         },
-        wedge_grace: get(&plugin.run.wedge_grace)?,
-        soft_signal: get(&plugin.run.soft_signal)?,
-        soft_wait: get(&plugin.run.soft_wait)?,
-        after: names(&plugin.after)?,
-        requires: names(&plugin.requires)?,
+        wedge_grace: get(&run.wedge_grace)?,
+        soft_signal: get(&run.soft_signal)?,
+        soft_wait: get(&run.soft_wait)?,
+        after: Vec::new(),
+        requires: Vec::new(),
     })
 }
 

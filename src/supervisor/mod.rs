@@ -31,6 +31,7 @@ mod dispatcher;
 mod error;
 mod handle;
 mod journal;
+mod operator;
 mod output;
 mod policy;
 mod process;
@@ -48,10 +49,11 @@ pub(crate) use policy::dependency::start_order;
 pub use error::SupervisorError;
 pub use handle::Supervisor;
 pub use report::{
-    AnswerReport, EndReport, MissingPlugin, PluginStatus, StatusReport, StopReport, SurveyReport, SurveyedPlugin,
+    AnswerReport, EndReport, MissingPlugin, OrderReport, PluginStatus, ReloadReport, ScaledPlugin, StatusReport,
+    StopReport, SurveyReport, SurveyedPlugin,
 };
 pub use spec::{
-    AtIntensity, BackoffSpec, IntensitySpec, LogSpec, PluginSpec, RestartPolicy, SoftSignal, SupervisorSpec,
-    SurveySpec,
+    AtIntensity, BackoffSpec, IntensitySpec, LogSpec, PluginRequest, PluginSpec, RestartPolicy, SoftSignal,
+    SupervisorSpec, SurveySpec,
 };
 pub use unit::UnitState;

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A whole bus: what `plugbus supervise` is given.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -18,6 +20,16 @@ pub struct SupervisorSpec {
     pub log: LogSpec,
     /// The plugins, in the order in which they start; they stop in the reverse order.
     pub plugins: Vec<PluginSpec>,
+    /// What a plugin is like that is added while the supervisor runs, but for its name and command.
+    pub defaults: PluginSpec,
+}
+
+impl SupervisorSpec {
+    /// The sections of a configuration, as people know them, that differ and are not about single plugins.
+    pub(super) fn settings_changed(&self, other: &Self) -> Vec<String> {
+        let sections = [("[bus]", self.bus != other.bus), ("[log]", self.log != other.log)];
+        sections.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section.to_owned()).collect()
+    }
 }
 
 /// How all plugins are asked whether they are alive.
@@ -84,39 +96,63 @@ impl PluginSpec {
     pub(crate) fn dependencies(&self) -> impl Iterator<Item = &str> + Clone {
         self.requires.iter().chain(&self.after).map(String::as_str)
     }
+}
 
-    /// A plugin of a unit test, which says what it means to be otherwise.
-    #[cfg(test)]
-    pub(crate) fn for_tests(name: &str) -> Self {
-        Self {
-            name: name.into(),
-            command: vec!["x".into()],
-            cwd: PathBuf::new(),
-            env: BTreeMap::new(),
-            replicas: 1,
-            restart: RestartPolicy::Always,
-            backoff: BackoffSpec {
-                min: Duration::from_millis(100),
-                max: Duration::from_secs(60),
-                jitter: 0.0,
-                reset: Duration::from_secs(60),
-            },
-            start_timeout: Duration::from_secs(10),
-            stop_grace: Duration::from_secs(5),
-            enabled: true,
-            success_codes: BTreeSet::from([0]),
-            intensity: IntensitySpec { restarts: 1000, within: Duration::from_secs(60), then: AtIntensity::GoOn },
-            wedge_grace: Duration::from_secs(10),
-            soft_signal: None,
-            soft_wait: Duration::from_secs(2),
-            after: Vec::new(),
-            requires: Vec::new(),
-        }
+impl PluginSpec {
+    /// Whether a process of one is as good as a process of the other.
+    pub(super) fn launches_like(&self, other: &Self) -> bool {
+        (&self.command, &self.cwd, &self.env) == (&other.command, &other.cwd, &other.env)
+    }
+
+    /// Takes over what [`launches_like`](Self::launches_like) compares.
+    pub(super) fn launch_like(&mut self, other: &Self) {
+        self.command.clone_from(&other.command);
+        self.cwd.clone_from(&other.cwd);
+        self.env.clone_from(&other.env);
+    }
+}
+
+/// A plugin that is added while the supervisor runs; what is left out is as for the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginRequest {
+    /// The plugin's name; none of the plugins that are there may have it.
+    pub name: String,
+    /// The program and its arguments. Empty: the plugin of the configuration that was removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Where it runs, as an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<PathBuf>,
+    /// Variables beside those that every plugin is given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// How many instances run at once, 1 to 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// Whether it is started again after it exited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<RestartPolicy>,
+}
+
+impl PluginRequest {
+    /// The most instances that one plugin may have.
+    pub const MAX_REPLICAS: u32 = 64;
+
+    pub(super) fn spec(&self, defaults: &PluginSpec) -> PluginSpec {
+        let mut spec = defaults.clone();
+        spec.name.clone_from(&self.name);
+        spec.command.clone_from(&self.command);
+        spec.cwd = self.cwd.clone().unwrap_or(spec.cwd);
+        spec.env.extend(self.env.clone());
+        spec.replicas = self.replicas.unwrap_or(spec.replicas);
+        spec.restart = self.restart.unwrap_or(spec.restart);
+        spec
     }
 }
 
 /// Whether a plugin is started again after it exited, as in OTP and systemd.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RestartPolicy {
     /// After every exit that nobody asked for.
     Always,

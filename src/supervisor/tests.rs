@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::bus::{BusDir, Card, Endpoint, ProcessId, Replier, RequestError, Requester, Respondent};
 use crate::host::{Bus, CallError};
 use crate::plugin::{Failure, Plugin};
+use crate::supervisor::unit::sample_spec;
 use crate::wire::{Answer, Code, Fault, Info, Phase, Question, Reply, RequestHead, Want};
 
 /// Far longer than anything here takes, on any machine.
@@ -51,6 +52,7 @@ async fn act_as_plugin() {
 
 fn plugin(name: &str, command: &[&str]) -> PluginSpec {
     PluginSpec {
+        name: name.into(),
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         cwd: std::env::temp_dir(),
         backoff: BackoffSpec {
@@ -61,7 +63,7 @@ fn plugin(name: &str, command: &[&str]) -> PluginSpec {
         },
         start_timeout: LONG,
         stop_grace: LONG,
-        ..PluginSpec::for_tests(name)
+        ..sample_spec()
     }
 }
 
@@ -80,6 +82,7 @@ fn spec(directory: &Path, plugins: Vec<PluginSpec>) -> SupervisorSpec {
         survey: SurveySpec { interval: Duration::from_millis(100), deadline: Duration::from_millis(500), misses: 8 },
         log: LogSpec { max_size: 1 << 20, keep: 2 },
         plugins,
+        defaults: plugin("", &[]),
     }
 }
 

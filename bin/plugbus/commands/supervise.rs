@@ -1,7 +1,10 @@
 //! `plugbus supervise`: a supervisor in the foreground.
 
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
 use plugbus::config::Loaded;
-use plugbus::supervisor::Supervisor;
+use plugbus::supervisor::{Supervisor, SupervisorSpec};
 use tokio::runtime::Runtime;
 
 use super::signals::Interrupts;
@@ -15,12 +18,29 @@ pub(super) fn run(settings: &Settings, args: &Config) -> Result<(), CommandError
     let _log = Log::start(&settings.log_filter())?;
     let runtime = Runtime::new().map_err(CommandError::system("start the runtime"))?;
     // The runtime ends before the log, and with it whatever an order to stop by force left running.
-    let ended = runtime.block_on(supervise(loaded));
+    let (again, paths) = (settings.clone(), args.config.clone());
+    let load = move || reread(&again, &paths);
+    let ended = runtime.block_on(supervise(loaded, load));
     drop(runtime);
     ended
 }
 
-async fn supervise(loaded: Loaded) -> Result<(), CommandError> {
+/// The configuration as it is now.
+fn reread(settings: &Settings, paths: &[PathBuf]) -> Result<SupervisorSpec, String> {
+    let loaded = settings.configuration(paths).map_err(|error| match error {
+        CommandError::Config(error) => error.to_string(),
+        error => error.to_string(),
+    })?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(loaded.spec)
+}
+
+async fn supervise(
+    loaded: Loaded,
+    load: impl Fn() -> Result<SupervisorSpec, String> + Send + Sync + 'static,
+) -> Result<(), CommandError> {
     // Before anything is started, so that no signal can leave a plugin behind.
     let mut interrupts = Interrupts::new()?;
     for warning in &loaded.warnings {
@@ -31,16 +51,34 @@ async fn supervise(loaded: Loaded) -> Result<(), CommandError> {
         tracing::warn!("the configuration names no plugin: this bus stays empty");
     }
     let supervisor = tokio::select! {
-        started = Supervisor::start(loaded.spec) => started?,
-        _ = interrupts.next() => return Ok(()),
+        started = Supervisor::start_reloadable(loaded.spec, load) => started?,
+        () = told_to_end(&mut interrupts, async || ()) => return Ok(()),
     };
     tracing::info!("bus {bus} is at {}; Ctrl-C stops it", supervisor.directory().display());
     tokio::select! {
         () = supervisor.stopped() => return Ok(()),
-        signal = interrupts.next() => tracing::info!("{signal}: stopping; once more stops by force"),
+        () = told_to_end(&mut interrupts, async || reload(&supervisor).await) => {}
     }
     tokio::select! {
         () = supervisor.stop() => Ok(()),
         _ = interrupts.next() => Err(CommandError::Forced),
+    }
+}
+
+/// Waits for a signal to end. SIGHUP asks for something else, unless it says that the terminal is gone.
+async fn told_to_end(interrupts: &mut Interrupts, mut on_hang_up: impl AsyncFnMut()) {
+    let at_terminal = std::io::stderr().is_terminal();
+    loop {
+        match interrupts.next().await {
+            "SIGHUP" if !at_terminal || std::io::stderr().is_terminal() => on_hang_up().await,
+            signal => return tracing::info!("{signal}: stopping; once more stops by force"),
+        }
+    }
+}
+
+async fn reload(supervisor: &Supervisor) {
+    match supervisor.reload(false).await {
+        Ok(report) => tracing::info!("SIGHUP: reloaded: {report}"),
+        Err(error) => tracing::error!("SIGHUP: not reloaded, all goes on as it was: {error}"),
     }
 }

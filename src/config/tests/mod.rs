@@ -79,6 +79,25 @@ fn a_plugin_with_all_defaults() {
     let loaded = files.load(&["a.toml"]).unwrap();
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.files, [files.path("a.toml")]);
+    let defaults = PluginSpec {
+        name: String::new(),
+        command: Vec::new(),
+        cwd: PathBuf::new(),
+        env: BTreeMap::new(),
+        replicas: 1,
+        restart: RestartPolicy::Always,
+        backoff: BackoffSpec { min: SECOND / 10, max: 60 * SECOND, jitter: 0.2, reset: 60 * SECOND },
+        start_timeout: 10 * SECOND,
+        stop_grace: 5 * SECOND,
+        enabled: true,
+        success_codes: BTreeSet::from([0]),
+        intensity: IntensitySpec { restarts: 10, within: 60 * SECOND, then: AtIntensity::GoOn },
+        wedge_grace: 10 * SECOND,
+        soft_signal: None,
+        soft_wait: 2 * SECOND,
+        after: vec![],
+        requires: vec![],
+    };
     let expected = SupervisorSpec {
         bus: "default".into(),
         directory: None,
@@ -88,21 +107,9 @@ fn a_plugin_with_all_defaults() {
             name: "hello".into(),
             command: vec![files.path("bin/hello").to_str().unwrap().into(), "-v".into()],
             cwd: files.root.path().to_owned(),
-            env: BTreeMap::new(),
-            replicas: 1,
-            restart: RestartPolicy::Always,
-            backoff: BackoffSpec { min: SECOND / 10, max: 60 * SECOND, jitter: 0.2, reset: 60 * SECOND },
-            start_timeout: 10 * SECOND,
-            stop_grace: 5 * SECOND,
-            enabled: true,
-            success_codes: BTreeSet::from([0]),
-            intensity: IntensitySpec { restarts: 10, within: 60 * SECOND, then: AtIntensity::GoOn },
-            wedge_grace: 10 * SECOND,
-            soft_signal: None,
-            soft_wait: 2 * SECOND,
-            after: vec![],
-            requires: vec![],
+            ..defaults.clone()
         }],
+        defaults,
     };
     assert_eq!(loaded.spec, expected);
 }

@@ -29,17 +29,15 @@ impl Dispatcher {
         (member.standing, member.leaving, member.gone)
     }
 
-    /// Tells a unit what the others let it do, where that has changed; whether it has.
-    pub(super) fn regate(&mut self, unit: usize) -> bool {
+    /// Tells a unit what the others let it do, where that has changed.
+    pub(super) fn regate(&mut self, unit: usize) {
         if !self.gated {
-            return false;
+            return;
         }
         let gate = gate(self.slots[unit].unit.member(), self.slots.iter().map(|slot| slot.unit.member()));
-        let is_news = gate != *self.slots[unit].unit.gate();
-        if is_news {
+        if gate != *self.slots[unit].unit.gate() {
             self.tell_alone(unit, UnitEvent::Gate(gate));
         }
-        is_news
     }
 
     /// Tells those that a unit's outlook concerns.
@@ -58,15 +56,17 @@ impl Dispatcher {
 
     fn linked(&self, unit: usize) -> Vec<usize> {
         let member = self.slots[unit].unit.member();
-        let units = self.slots.iter().map(|slot| slot.unit.member()).enumerate();
+        let units = self.slots.numbered().map(|(other, slot)| (other, slot.unit.member()));
         units.filter(|(other, known)| *other != unit && member.is_linked(known)).map(|(other, _)| other).collect()
     }
 
     /// All units, each after those that it depends on.
     pub(super) fn in_start_order(&self) -> Vec<usize> {
         let specs = self.slots.iter().map(|slot| slot.unit.spec());
-        let units: Vec<_> = specs.map(|spec| (spec.name.as_str(), spec.dependencies())).collect();
+        let specs: Vec<_> = specs.map(|spec| (spec.name.as_str(), spec.dependencies())).collect();
+        let numbers = self.slots.all();
         // Circles are refused where specs come in.
-        start_order(&units).unwrap_or_else(|_| (0..units.len()).collect())
+        let places = start_order(&specs).unwrap_or_else(|_| (0..numbers.len()).collect());
+        places.into_iter().map(|place| numbers[place]).collect()
     }
 }

@@ -7,10 +7,14 @@
 
 mod act;
 mod attend;
+mod changes;
 mod gates;
+mod orders;
 mod request;
 mod requests;
+mod rolling;
 mod slot;
+mod slots;
 mod surveys;
 mod timers;
 mod waiting;
@@ -21,17 +25,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::SupervisorSpec;
 use super::journal::Journal;
+use super::operator::Operator;
 use super::output::Queue;
 use super::report::SurveyReport;
 use super::survey::{Connected, Rounds, Survey};
-use super::unit::{Epoch, RunProcess, Unit, UnitCommand, UnitEvent, UnitState, duration_in_words};
+use super::unit::{Epoch, RunProcess, UnitCommand, UnitEvent, UnitState, duration_in_words};
+use super::{PluginSpec, SupervisorSpec};
 use crate::bus::{BusDir, PeerEvent};
 use attend::{Told, Workshop};
+pub(super) use changes::Reload;
+use orders::Errand;
+pub(super) use orders::{Order, OrderQuery, OrderRefusal};
 pub(super) use request::{NotReady, Request};
 use requests::Waiter;
-use slot::Slot;
+use rolling::Roll;
+use slots::Slots;
 use surveys::Heard;
 use timers::Timers;
 pub(super) use waiting::{WaitFound, WaitQuery, WaitRefusal};
@@ -61,9 +70,15 @@ pub(super) struct Setting {
 /// Owner of all units.
 #[derive(Debug)]
 pub(super) struct Dispatcher {
+    /// As it was configured.
     spec: SupervisorSpec,
+    /// What was ordered by hand, now and when it was last written down.
+    operator: Operator,
+    remembered: Operator,
+    /// The plugins as they are to run: what is configured, with what was ordered over it.
+    plugins: Vec<PluginSpec>,
     journal: Journal,
-    slots: Vec<Slot>,
+    slots: Slots,
     /// The unit and epoch of every instance that runs or is being started.
     instances: HashMap<String, (usize, Epoch)>,
     timers: Timers,
@@ -74,6 +89,8 @@ pub(super) struct Dispatcher {
     heard: Heard,
     surveys_wanted: Vec<oneshot::Sender<SurveyReport>>,
     waiters: Vec<Waiter>,
+    errands: Vec<Errand>,
+    rolls: Vec<Roll>,
     ready_waiters: Vec<oneshot::Sender<Result<(), Vec<NotReady>>>>,
     workshop: Workshop,
     events: mpsc::Receiver<Told>,
@@ -92,13 +109,11 @@ impl Dispatcher {
         let Setting { spec, dir, queue, journal, survey, requests, owner } = setting;
         let (tell, events) = mpsc::channel(EVENTS);
         let workshop = Workshop { dir, queue, events: tell, starts: Arc::new(Semaphore::new(STARTS)) };
-        let misses = spec.survey.misses;
-        let slots = spec.plugins.iter().flat_map(|plugin| {
-            (0..plugin.replicas)
-                .map(move |replica| Slot::new(Unit::new(plugin.clone(), replica, misses, fastrand::u64(..), now)))
-        });
-        Self {
-            slots: slots.collect(),
+        let mut dispatcher = Self {
+            operator: Operator::default(),
+            remembered: Operator::default(),
+            plugins: Vec::new(),
+            slots: Slots::default(),
             instances: HashMap::new(),
             timers: Timers::default(),
             rounds: Rounds::new(spec.survey.clone(), now),
@@ -107,6 +122,8 @@ impl Dispatcher {
             heard: Heard::default(),
             surveys_wanted: Vec::new(),
             waiters: Vec::new(),
+            errands: Vec::new(),
+            rolls: Vec::new(),
             ready_waiters: Vec::new(),
             workshop,
             events,
@@ -118,7 +135,9 @@ impl Dispatcher {
             changed: false,
             spec,
             journal,
-        }
+        };
+        dispatcher.take_stock();
+        dispatcher
     }
 
     /// Starts what is enabled and works until everything has been stopped.
@@ -145,8 +164,9 @@ impl Dispatcher {
     }
 
     fn start_enabled(&mut self) {
-        for unit in 0..self.slots.len() {
-            if self.slots[unit].unit.spec().enabled {
+        for unit in self.slots.all() {
+            let spec = self.slots[unit].unit.spec();
+            if spec.enabled && !self.operator.stopped.contains(&spec.name) {
                 self.tell(unit, UnitEvent::Asked(UnitCommand::Start));
             }
         }
@@ -159,6 +179,9 @@ impl Dispatcher {
     }
 
     fn on_event(&mut self, unit: usize, event: UnitEvent) {
+        if !self.slots.contains(unit) {
+            return;
+        }
         let spawned = matches!(event, UnitEvent::Spawned { .. });
         self.tell(unit, event);
         if spawned {
@@ -203,7 +226,7 @@ impl Dispatcher {
 
     fn on_standstill(&mut self, time: Duration) {
         self.journal.own(&format!("stood still for {}: stopped, suspended or starved", duration_in_words(time)));
-        for unit in 0..self.slots.len() {
+        for unit in self.slots.all() {
             self.tell(unit, UnitEvent::StoodStill { time });
         }
     }

@@ -33,6 +33,10 @@ impl Dispatcher {
                 self.changed = true;
             }
             Request::NotReady(answer) => drop(answer.send(self.not_ready())),
+            Request::Order(query, answer) => self.on_order(&query, answer),
+            Request::Scale { name, replicas, wait, answer } => self.on_scale(&name, replicas, wait, answer),
+            Request::Add { request, wait, answer } => self.on_add(request, wait, answer),
+            Request::Reload(reload) => self.on_reload(reload),
             Request::Stop => self.stop_all(),
         }
     }
@@ -65,6 +69,9 @@ impl Dispatcher {
         if !std::mem::take(&mut self.changed) {
             return;
         }
+        self.serve_rolls();
+        self.serve_errands();
+        self.bury();
         for waiter in std::mem::take(&mut self.waiters) {
             let prospect = match self.stopping {
                 true => Prospect::Never(WaitRefusal::Stopping),
@@ -87,7 +94,7 @@ impl Dispatcher {
 
     /// Whether all that is enabled is ready; `None` while that may still come.
     fn readiness(&self) -> Option<Result<(), Vec<NotReady>>> {
-        let enabled = || self.slots.iter().map(|slot| &slot.unit).filter(|unit| unit.spec().enabled);
+        let enabled = || self.slots.iter().map(|slot| &slot.unit).filter(|unit| unit.is_wanted());
         if enabled().all(|unit| unit.state().takes_calls()) {
             Some(Ok(()))
         } else if self.stopping || enabled().any(Unit::is_hopeless) {
@@ -100,7 +107,7 @@ impl Dispatcher {
     fn not_ready(&self) -> Vec<NotReady> {
         let units = self.slots.iter().map(|slot| &slot.unit);
         units
-            .filter(|unit| unit.spec().enabled && !unit.state().takes_calls())
+            .filter(|unit| unit.is_wanted() && !unit.state().takes_calls())
             .map(|unit| NotReady {
                 name: unit.spec().name.clone(),
                 reason: format!("{}: {}", unit.state(), unit.reason()),

@@ -21,6 +21,8 @@ pub(super) struct Slot {
     /// The process that it has, is starting, or had last.
     pub(super) attended: Option<Attended>,
     pub(super) dropped_lines: Arc<AtomicU64>,
+    /// It is to be taken away once it is at rest.
+    pub(super) retiring: bool,
 }
 
 /// The dispatcher's side of one process.
@@ -36,7 +38,7 @@ pub(super) struct Attended {
 
 impl Slot {
     pub(super) fn new(unit: Unit) -> Self {
-        Self { unit, since: String::new(), attended: None, dropped_lines: Arc::default() }
+        Self { unit, since: String::new(), attended: None, dropped_lines: Arc::default(), retiring: false }
     }
 
     /// The process of that epoch, if it is the newest.

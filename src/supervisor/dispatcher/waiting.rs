@@ -102,7 +102,7 @@ fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String
     wire::nearest(wanted, names).into_iter().map(str::to_owned).collect()
 }
 
-fn did_you_mean(nearest: &[String]) -> String {
+pub(super) fn did_you_mean(nearest: &[String]) -> String {
     match nearest {
         [] => String::new(),
         names => format!("; did you mean {}?", names.join(" or ")),
@@ -115,14 +115,12 @@ mod tests {
 
     use super::*;
     use crate::bus::ProcessId;
-    use crate::supervisor::unit::{Epoch, ExitState, UnitAnswer, UnitCommand, UnitEvent};
-    use crate::supervisor::{BackoffSpec, PluginSpec, RestartPolicy};
+    use crate::supervisor::unit::{Epoch, ExitState, UnitAnswer, UnitCommand, UnitEvent, sample_spec};
+    use crate::supervisor::{PluginSpec, RestartPolicy};
     use crate::wire::{Info, Load, MethodInfo, Phase};
 
     fn stopped(name: &str) -> Unit {
-        let wait = Duration::from_secs(60);
-        let backoff = BackoffSpec { min: wait, max: wait, jitter: 0.0, reset: wait };
-        let spec = PluginSpec { restart: RestartPolicy::OnFailure, backoff, ..PluginSpec::for_tests(name) };
+        let spec = PluginSpec { name: name.into(), restart: RestartPolicy::OnFailure, ..sample_spec() };
         Unit::new(spec, 0, 3, 1, Instant::now())
     }
 

@@ -1,5 +1,6 @@
 //! What the supervisor has started, on disk, for a supervisor that comes after it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,11 +67,20 @@ impl InstanceRecord {
     }
 }
 
+/// Whether a file has the name of a record, `NAME.INSTANCE.json`; others are somebody else's.
+fn is_record(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    name.strip_suffix(".json").is_some_and(|name| name.split('.').count() == 2)
+}
+
 /// Every record there is; what cannot be read is removed and named.
 pub(super) fn read_all(dir: &BusDir) -> (Vec<InstanceRecord>, Vec<PathBuf>) {
     let (mut records, mut unreadable) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(dir.state_dir()).into_iter().flatten().flatten() {
         let path = entry.path();
+        if !is_record(&path) {
+            continue;
+        }
         match InstanceRecord::read(&path) {
             Some(record) if record.path(dir) == path => records.push(record),
             _ => {

@@ -76,7 +76,7 @@ impl UnitState {
         )
     }
 
-    /// Whether callers find it.
+    /// Whether callers can find it in this state.
     #[must_use]
     pub fn takes_calls(self) -> bool {
         matches!(self, Self::Ready | Self::Busy)
@@ -96,6 +96,12 @@ impl UnitState {
             Self::Stopping if wanted => Standing::Returning,
             Self::Stopping | Self::Failed | Self::Stopped | Self::Disabled => Standing::Down,
         }
+    }
+
+    /// Whether nothing happens any more until somebody wants it to.
+    #[must_use]
+    pub fn is_at_rest(self) -> bool {
+        matches!(self, Self::Failed | Self::Stopped | Self::Disabled)
     }
 
     /// The legal transitions: the only place that knows them.

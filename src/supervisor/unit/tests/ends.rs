@@ -1,9 +1,6 @@
 //! What comes after an end: tables of exits and policies, of stops in every state, and of too many restarts.
 
-use std::collections::BTreeSet;
-
 use super::*;
-use crate::supervisor::{AtIntensity, IntensitySpec};
 
 /// Every way in which a process can end.
 fn exits() -> impl Iterator<Item = ExitState> {
