@@ -71,8 +71,8 @@ impl Supervisor {
         };
         dir.create()?;
         let lock = dir.lock()?;
-        let output = Output::start(dir.log_dir(), spec.log.clone()).map_err(SupervisorError::Thread)?;
-        let journal = Journal::new(output.queue());
+        let output = Output::start(&dir, spec.log.clone(), spec.sink.clone()).map_err(SupervisorError::Thread)?;
+        let journal = Journal::new(output.intake().queue());
         journal.own(&format!("started with process {}", std::process::id()));
         clear_leftovers(&dir, &spec.plugins, &journal).await;
         let survey = Survey::start(&dir)?;
@@ -84,7 +84,7 @@ impl Supervisor {
         let setting = Setting {
             spec,
             dir: dir.clone(),
-            queue: output.queue(),
+            output: output.intake(),
             journal: journal.clone(),
             survey,
             requests: to_dispatcher,

@@ -18,6 +18,11 @@ pub struct SupervisorSpec {
     pub survey: SurveySpec,
     /// How captured output is kept.
     pub log: LogSpec,
+    /// The command of the process that reads and keeps it; `None` where the supervisor does that itself.
+    ///
+    /// A process of its own goes on when the supervisor is killed; without one, plugins that print are killed with it
+    /// by SIGPIPE. The command is given the bus directory as its last argument and calls [`run_sink`](super::run_sink).
+    pub sink: Option<Vec<String>>,
     /// The plugins, in the order in which they start; they stop in the reverse order.
     pub plugins: Vec<PluginSpec>,
     /// What a plugin is like that is added while the supervisor runs, but for its name and command.
@@ -27,8 +32,7 @@ pub struct SupervisorSpec {
 impl SupervisorSpec {
     /// The sections of a configuration, as people know them, that differ and are not about single plugins.
     pub(super) fn settings_changed(&self, other: &Self) -> Vec<String> {
-        let sections = [("[bus]", self.bus != other.bus), ("[log]", self.log != other.log)];
-        sections.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section.to_owned()).collect()
+        (self.bus != other.bus).then(|| "[bus]".to_owned()).into_iter().collect()
     }
 }
 
@@ -44,12 +48,14 @@ pub struct SurveySpec {
 }
 
 /// How much captured output is kept.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogSpec {
     /// A log file that grows past this many bytes is rotated.
     pub max_size: u64,
     /// How many rotated files are kept beside the current one.
     pub keep: u32,
+    /// A log file that was begun this long ago is rotated, when something is written to it.
+    pub max_age: Duration,
 }
 
 /// One plugin.

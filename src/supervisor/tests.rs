@@ -80,7 +80,8 @@ fn spec(directory: &Path, plugins: Vec<PluginSpec>) -> SupervisorSpec {
         bus: "default".into(),
         directory: Some(directory.into()),
         survey: SurveySpec { interval: Duration::from_millis(100), deadline: Duration::from_millis(500), misses: 8 },
-        log: LogSpec { max_size: 1 << 20, keep: 2 },
+        log: LogSpec { max_size: 1 << 20, keep: 2, max_age: Duration::MAX },
+        sink: None,
         plugins,
         defaults: plugin("", &[]),
     }

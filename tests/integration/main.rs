@@ -28,6 +28,7 @@ mod replicas;
 mod restart_policy;
 mod restarts;
 mod rolling;
+mod sink;
 mod stopping;
 mod strangers;
 mod supervise;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use plugbus::config::Loaded;
-use plugbus::supervisor::{Supervisor, SupervisorSpec};
+use plugbus::supervisor::{Supervisor, SupervisorSpec, raise_file_limit};
 use tokio::runtime::Runtime;
 
 use super::signals::Interrupts;
@@ -14,7 +14,9 @@ use crate::log::Log;
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, args: &Config) -> Result<(), CommandError> {
-    let loaded = settings.configuration(&args.config)?;
+    let mut loaded = settings.configuration(&args.config)?;
+    loaded.spec.sink = sink();
+    raise_file_limit();
     let _log = Log::start(&settings.log_filter())?;
     let runtime = Runtime::new().map_err(CommandError::system("start the runtime"))?;
     // The runtime ends before the log, and with it whatever an order to stop by force left running.
@@ -23,6 +25,12 @@ pub(super) fn run(settings: &Settings, args: &Config) -> Result<(), CommandError
     let ended = runtime.block_on(supervise(loaded, load));
     drop(runtime);
     ended
+}
+
+/// This program again. The path is taken now: once the program is replaced, the system knows of the old one only.
+fn sink() -> Option<Vec<String>> {
+    let own = std::env::current_exe().ok()?.into_os_string().into_string().ok()?;
+    Some(vec![own, "sink".into()])
 }
 
 /// The configuration as it is now.

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::bus::BusDir;
 use crate::supervisor::SoftSignal;
-use crate::supervisor::output::{Capture, Queue, Source};
+use crate::supervisor::output::{Intake, Source};
 use crate::supervisor::process::{Launch, Process, SpawnError, Spawned, spawn};
 use crate::supervisor::startup::InstanceRecord;
 use crate::supervisor::unit::{Epoch, UnitEvent};
@@ -36,7 +36,7 @@ pub(super) type Told = (usize, UnitEvent);
 #[derive(Debug, Clone)]
 pub(super) struct Workshop {
     pub(super) dir: BusDir,
-    pub(super) queue: Arc<Queue>,
+    pub(super) output: Intake,
     pub(super) events: mpsc::Sender<Told>,
     /// Starts that go on at once; each holds a thread while the system executes a program.
     pub(super) starts: Arc<Semaphore>,
@@ -68,7 +68,7 @@ impl Attendance {
             }
         };
         let Spawned { mut process, stdout, stderr } = spawned;
-        let capture = Capture::start(stdout, stderr, Arc::clone(&self.source), &self.workshop.queue);
+        let capture = self.workshop.output.capture(Arc::clone(&self.source), stdout, stderr);
         let instance = record.instance.clone();
         self.tell(UnitEvent::Spawned { epoch, instance, process: process.id() }).await;
         if self.obey(&mut process).await.is_none() {

@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::journal::Journal;
 use super::operator::Operator;
-use super::output::Queue;
+use super::output::Intake;
 use super::report::SurveyReport;
 use super::survey::{Connected, Rounds, Survey};
 use super::unit::{Epoch, RunProcess, UnitCommand, UnitEvent, UnitState, duration_in_words};
@@ -59,7 +59,7 @@ const STANDSTILL: Duration = Duration::from_millis(500);
 pub(super) struct Setting {
     pub(super) spec: SupervisorSpec,
     pub(super) dir: BusDir,
-    pub(super) queue: Arc<Queue>,
+    pub(super) output: Intake,
     pub(super) journal: Journal,
     pub(super) survey: Survey,
     pub(super) requests: mpsc::Receiver<Request>,
@@ -106,9 +106,9 @@ pub(super) struct Dispatcher {
 
 impl Dispatcher {
     pub(super) fn new(setting: Setting, now: Instant) -> Self {
-        let Setting { spec, dir, queue, journal, survey, requests, owner } = setting;
+        let Setting { spec, dir, output, journal, survey, requests, owner } = setting;
         let (tell, events) = mpsc::channel(EVENTS);
-        let workshop = Workshop { dir, queue, events: tell, starts: Arc::new(Semaphore::new(STARTS)) };
+        let workshop = Workshop { dir, output, events: tell, starts: Arc::new(Semaphore::new(STARTS)) };
         let mut dispatcher = Self {
             operator: Operator::default(),
             remembered: Operator::default(),

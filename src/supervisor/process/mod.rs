@@ -31,6 +31,7 @@ pub(super) use group::{end_foreign, leads_group_of};
 pub(super) use system::{group_of, leader_with};
 
 use super::SoftSignal;
+use super::limits::lower_file_limit;
 use super::unit::ExitState;
 use crate::bus::ProcessId;
 
@@ -84,6 +85,7 @@ impl Process {
     fn new(child: &Child) -> std::io::Result<Self> {
         // First of all: what follows may fail, and panics in a runtime without input and output.
         let leader = Leader::of(child);
+        lower_file_limit(leader.pid);
         let watch = system::ExitWatch::new(leader.pid)?;
         Ok(Self { leader, watch })
     }

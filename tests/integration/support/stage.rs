@@ -58,15 +58,36 @@ impl Stage {
 
     /// Starts the supervisor in this process.
     pub(crate) fn supervise(&mut self, config: &str) {
+        self.supervise_spec(self.spec(config));
+    }
+
+    /// Starts the supervisor in this process, as this says.
+    pub(crate) fn supervise_spec(&mut self, spec: SupervisorSpec) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let supervisor = runtime.block_on(Supervisor::start(self.spec(config))).unwrap();
+        let supervisor = runtime.block_on(Supervisor::start(spec)).unwrap();
         self.keeper = Some(Keeper::Library(supervisor, runtime));
     }
 
     /// Starts the supervisor in a process of its own, and waits until it can be called.
     pub(crate) fn supervise_apart(&mut self, config: &str, change: impl FnOnce(&mut Command) -> &mut Command) {
+        self.start_apart(config, &[], change);
+    }
+
+    /// The same, executed by another program that is given the command.
+    pub(crate) fn supervise_apart_by(&mut self, config: &str, by: &[&str]) {
+        self.start_apart(config, by, |command| command);
+    }
+
+    fn start_apart(&mut self, config: &str, by: &[&str], change: impl FnOnce(&mut Command) -> &mut Command) {
         let file = self.write_config(config);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus"));
+        let mut command = match by {
+            [] => Command::new(env!("CARGO_BIN_EXE_plugbus")),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(env!("CARGO_BIN_EXE_plugbus"));
+                command
+            }
+        };
         command.arg("supervise").arg("-c").arg(file);
         command.env("PLUGBUS_DIR", self.root.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = change(&mut command).spawn().unwrap();
