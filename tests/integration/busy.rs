@@ -8,7 +8,7 @@ use plugbus::host::blocking::Bus;
 use plugbus::supervisor::UnitState;
 use rustix::process::Signal;
 
-use crate::support::{LONG, PATIENT, QUICK, Stage, misbehaving, sdk_plugin, sdk_plugin_of, signal};
+use crate::support::{LONG, PATIENT, QUICK, Stage, eventually, misbehaving, sdk_plugin, sdk_plugin_of, signal};
 
 /// Nobody is called silent, and wedged soon.
 fn watchful(wedge_grace: &str) -> String {
@@ -51,12 +51,14 @@ fn a_call_that_outlives_its_deadline_without_progress_is_the_end_of_its_plugin()
     assert!(nap(&bus, 3_600_000, Duration::from_millis(300)).join().unwrap().is_err());
     let after = stage.ready_again(&before);
     assert_eq!(after.restarts, 1);
-    let reason = stage.reasons("sdk", "wedged").pop().unwrap();
+    let reason = eventually("the log has it", || stage.reasons("sdk", "wedged").pop());
     assert!(reason.starts_with("wedged: 1 call, running for "), "{reason}");
     assert!(reason.ends_with(" past its deadline, and no progress"), "{reason}");
-    let figures = stage.events().into_iter().filter_map(|event| event["reason"].as_str().map(str::to_owned));
-    let figures: Vec<_> = figures.filter(|reason| reason.starts_with("its last answer, ")).collect();
-    assert!(figures.len() == 1 && figures[0].contains("past its deadline; 0 done, 1 failed, beat 1"), "{figures:?}");
+    let figures = eventually("the log has its last answer", || {
+        let mut reasons = stage.events().into_iter().filter_map(|event| event["reason"].as_str().map(str::to_owned));
+        reasons.find(|reason| reason.starts_with("its last answer, "))
+    });
+    assert!(figures.contains("past its deadline; 0 done, 1 failed, beat 1"), "{figures}");
     assert_eq!(bus.request("sdk.echo").timeout(LONG).call::<String, _>("ab").unwrap(), "ab");
 }
 
@@ -73,7 +75,8 @@ fn callers_who_try_again_and_again_do_not_hide_that_it_is_wedged() {
         let _ = bus.request("sdk.echo").timeout(Duration::from_millis(30)).call::<String, _>("ab");
     }
     assert!(stuck.join().unwrap().is_err());
-    assert!(stage.reasons("sdk", "wedged")[0].starts_with("wedged: "), "{:?}", stage.reasons("sdk", "wedged"));
+    let reason = eventually("the log has it", || stage.reasons("sdk", "wedged").pop());
+    assert!(reason.starts_with("wedged: "), "{reason}");
 }
 
 #[test]
@@ -106,7 +109,8 @@ fn a_trace_of_what_it_was_at_is_asked_for_before_the_kill() {
     let after = stage.ready_again(&before);
     assert_eq!(after.restarts, 1);
     assert!(matches!(spinning.join().unwrap(), Err(CallError::Died { .. })));
-    let events = stage.events();
+    let is_back = |event: &serde_json::Value| event["from"] == "backing-off";
+    let events = eventually("the log has it", || Some(stage.events()).filter(|events| events.iter().any(is_back)));
     let changes = |to: &str| events.iter().rfind(|event| event["to"] == to).unwrap().clone();
     assert_eq!(changes("silent")["reason"], "silent: missed 3 survey rounds");
     let killed = changes("backing-off");

@@ -6,7 +6,7 @@ use plugbus::host::CallError;
 use plugbus::supervisor::UnitState;
 use rustix::process::Signal;
 
-use crate::support::{LONG, PATIENT, Stage, misbehaving, signal};
+use crate::support::{Bench, LONG, PATIENT, Stage, eventually, misbehaving, signal};
 
 /// The events that tell of a change, as `plugin state`, in their order.
 fn changes(stage: &Stage) -> Vec<String> {
@@ -32,7 +32,9 @@ fn they_start_in_order_and_stop_in_reverse_and_each_waits_for_the_one_before() {
     let waiting = stage.until("web", |plugin| plugin.reason == "waits for db");
     assert_eq!((waiting.state, waiting.pid), (UnitState::Starting, None));
     stage.ready("late");
-    assert_order(&changes(&stage), &["db ready", "web ready", "late ready"]);
+    // The log is written by a thread of its own.
+    let logged = || Some(changes(&stage)).filter(|changes| changes.iter().any(|change| change == "late ready"));
+    assert_order(&eventually("the log has it", logged), &["db ready", "web ready", "late ready"]);
     stage.stop_without_trace();
     assert_order(&changes(&stage), &["late stopped", "web stopped", "db stopped"]);
     let reason = stage.reasons("db", "stopping").pop().unwrap();
@@ -85,6 +87,44 @@ fn nobody_goes_on_without_what_it_requires() {
     assert!(begun.elapsed() < LONG / 2, "whoever calls it is told at once");
     assert!(refused.to_string().contains("waits for db, which is failed"), "{refused}");
     assert!(!matches!(refused, CallError::Deadline { .. }), "{refused}");
+}
+
+const CHAIN: &str = r#"
+[plugins.web]
+command = ["plugbus-text"]
+requires = ["db"]
+[plugins.late]
+command = ["plugbus-text"]
+after = ["db"]
+[plugins.db]
+command = ["plugbus-text"]
+"#;
+
+#[test]
+fn orders_reach_those_who_depend_on_each_other_in_order() {
+    let bench = Bench::supervise(CHAIN);
+    let plugin = |name: &str| {
+        let plugins = bench.json(&["status"])["plugins"].take();
+        plugins.as_array().unwrap().iter().find(|plugin| plugin["name"] == name).unwrap().clone()
+    };
+    bench.expect(&["start", "*"], 0);
+    let (web, late, db) = (plugin("web"), plugin("late"), plugin("db"));
+    bench.expect(&["restart", "db"], 0);
+    assert_ne!(plugin("db")["pid"], db["pid"]);
+    assert_eq!((&plugin("web")["pid"], &plugin("late")["pid"]), (&web["pid"], &late["pid"]), "they went on");
+    bench.expect(&["stop", "db"], 0);
+    let waiting = plugin("web");
+    assert_eq!((&waiting["state"], &waiting["pid"]), (&"starting".into(), &serde_json::Value::Null));
+    assert_eq!(waiting["reason"], "waits for db, which is stopped");
+    assert_eq!(plugin("late")["pid"], late["pid"], "order alone needs nobody");
+    // Whoever waits for it, or calls it, is told at once what it lacks.
+    let refused = bench.expect(&["call", "web.revert", "ab"], 5);
+    assert!(refused.stderr.contains("waits for db, which is stopped"), "{refused:?}");
+    let started = bench.run(&["start", "web"]);
+    assert_ne!(started.code, 0, "{started:?}");
+    bench.expect(&["start", "db"], 0);
+    assert_eq!(bench.stdout(&["call", "web.revert", "ab"]), "ba\n");
+    assert_eq!(plugin("web")["restarts"], 0);
 }
 
 #[test]

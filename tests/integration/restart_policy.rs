@@ -2,7 +2,7 @@
 
 use plugbus::supervisor::UnitState;
 
-use crate::support::{PATIENT, Stage, misbehaving};
+use crate::support::{LONG, PATIENT, Stage, misbehaving};
 
 const QUICKLY: &str = "backoff = { min = '1ms', max = '1ms', jitter = 0 }\n";
 
@@ -34,6 +34,15 @@ fn too_many_restarts_end_in_failed_and_say_so_or_go_on_for_ever_and_say_so() {
     assert!(failed.reason.ends_with(given_up), "{}", failed.reason);
     stage.until("goes-on", |plugin| plugin.restarts >= 8);
     assert_eq!(stage.plugin("fails").restarts, 3, "it stays down");
+    // A command works at once, and has a counter of its own.
+    for (order, restarts) in [("reset", 6), ("start", 9)] {
+        let names = serde_json::json!({"names": ["fails"], "wait": false});
+        let bus = stage.caller();
+        bus.request(&format!("supervisor.{order}")).timeout(LONG).call::<serde_json::Value, _>(&names).unwrap();
+        let failed =
+            stage.until("fails", |plugin| plugin.state == UnitState::Failed && plugin.restarts > restarts - 3);
+        assert_eq!(failed.restarts, restarts);
+    }
     stage.stop_without_trace();
     let notes = stage.events().into_iter().filter(|event| {
         let words = event["reason"].as_str().unwrap_or_default();
