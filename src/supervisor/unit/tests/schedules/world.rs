@@ -62,6 +62,10 @@ impl World {
                 }
             }
         }
+        for (unit, outside) in self.units.iter().zip(&mut self.outside) {
+            // Once it was let go, because a process seemed to be stuck, it goes whatever that process does later.
+            outside.is_held_back &= unit.run.as_ref().is_some_and(|run| run.held);
+        }
     }
 
     fn gate_of(&self, place: usize) -> Gate {
