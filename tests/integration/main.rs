@@ -18,6 +18,7 @@ mod dependencies;
 mod garbage;
 mod identity;
 mod interop;
+mod lane;
 mod late_supervisor;
 mod one_process;
 mod output;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use crate::bus::Lane;
 use crate::config::report::{Remark, nearest, quote};
 use crate::supervisor::{AtIntensity, RestartPolicy, SoftSignal};
 
@@ -106,6 +107,10 @@ pub(super) fn at_intensity(value: &DeValue<'_>) -> Result<AtIntensity, Wrong> {
 pub(super) fn soft_signal(value: &DeValue<'_>) -> Result<Option<SoftSignal>, Wrong> {
     let signals = SoftSignal::ALL.map(|signal| (signal.as_str(), Some(signal)));
     choice(value, &[&[("none", None)], &signals[..]].concat())
+}
+
+pub(super) fn lane(value: &DeValue<'_>) -> Result<Lane, Wrong> {
+    choice(value, &Lane::ALL.map(|lane| (lane.name(), lane)))
 }
 
 /// One of a few words.
