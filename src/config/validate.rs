@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::program::{Programs, tidy};
-use super::raw::{Field, Layer, RawBackoff, RawFile, RawPlugin, RawRun};
+use super::raw::{Field, Layer, OnSupervisorExit, OrphanTimeout, RawBackoff, RawFile, RawPlugin, RawRun};
 use super::report::{Report, quote};
 use super::source::Place;
 use crate::supervisor::{BackoffSpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec};
@@ -35,7 +35,11 @@ pub(super) fn validate(
     if complete {
         check_survey(raw, report);
         check_backoff(&raw.defaults.backoff, report);
-        plugins.iter().for_each(|plugin| check_backoff(&plugin.run.backoff, report));
+        check_orphans(&raw.defaults, report);
+        for plugin in &plugins {
+            check_backoff(&plugin.run.backoff, report);
+            check_orphans(&plugin.run, report);
+        }
     }
     build(raw, &plugins, programs, report)
 }
@@ -135,12 +139,14 @@ fn build(
             misses: get(&raw.survey.misses)?,
         },
         log: LogSpec { max_size: get(&raw.log.max_size)?, keep: get(&raw.log.keep)? },
+        cgroup: get(&raw.bus.cgroup)?,
+        adopts_orphans: false,
         plugins: plugins.iter().map(|plugin| build_plugin(plugin, programs, report)).collect::<Option<_>>()?,
     })
 }
 
 fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>) -> Option<PluginSpec> {
-    let RawRun { cwd, env, replicas, restart, backoff, start_timeout, stop_grace, enabled } = &plugin.run;
+    let RawRun { cwd, env, replicas, restart, backoff, start_timeout, stop_grace, .. } = &plugin.run;
     let env = env.iter().map(|(name, field)| Some((name.clone(), field.value.clone()?)));
     Some(PluginSpec {
         name: plugin.name.clone(),
@@ -157,8 +163,32 @@ fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>
         },
         start_timeout: get(start_timeout)?,
         stop_grace: get(stop_grace)?,
-        enabled: get(enabled)?,
+        orphan_timeout: orphan_timeout(&plugin.run)?,
+        enabled: get(&plugin.run.enabled)?,
     })
+}
+
+/// What two keys say together: a plugin that is kept waits for ever, unless a time is named.
+fn orphan_timeout(run: &RawRun) -> Option<Option<Duration>> {
+    /// What `auto` means with `stop`; `configs/plugbus.toml` tells of it where it sets `auto`.
+    const AUTO: Duration = Duration::from_secs(10);
+    Some(match (get(&run.on_supervisor_exit)?, get(&run.orphan_timeout)?) {
+        (_, OrphanTimeout::After(time)) => Some(time),
+        (OnSupervisorExit::Keep, _) => None,
+        (OnSupervisorExit::Stop, _) => Some(AUTO),
+    })
+}
+
+/// One cannot be told to stop and never to stop; the one that was set later is blamed.
+fn check_orphans(run: &RawRun, report: &mut Report<'_>) {
+    let (Some((exit, what)), Some((timeout, when))) = (set(&run.on_supervisor_exit), set(&run.orphan_timeout)) else {
+        return;
+    };
+    if (*what, *when) == (OnSupervisorExit::Stop, OrphanTimeout::Off) {
+        let (at, key) = if timeout.at > exit.at { (timeout.at, &timeout.key) } else { (exit.at, &exit.key) };
+        let message = "on_supervisor_exit = \"stop\" needs a time after which: orphan_timeout must not be \"off\"";
+        report.problem(at, key, message);
+    }
 }
 
 /// The command with its program's absolute path; one that is not found is left to fail when it is started.

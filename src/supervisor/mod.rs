@@ -43,9 +43,9 @@ mod tests;
 mod unit;
 
 pub use error::SupervisorError;
-pub use handle::Supervisor;
+pub use handle::{Supervisor, SupervisorEnd};
 pub use report::{
     AnswerReport, EndReport, MissingPlugin, PluginStatus, StatusReport, StopReport, SurveyReport, SurveyedPlugin,
 };
-pub use spec::{BackoffSpec, LogSpec, PluginSpec, RestartPolicy, SupervisorSpec, SurveySpec};
+pub use spec::{BackoffSpec, CgroupUse, LogSpec, PluginSpec, RestartPolicy, SupervisorSpec, SurveySpec};
 pub use unit::UnitState;

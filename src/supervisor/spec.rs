@@ -16,8 +16,23 @@ pub struct SupervisorSpec {
     pub survey: SurveySpec,
     /// How captured output is kept.
     pub log: LogSpec,
+    /// Whether each instance gets a control group of its own.
+    pub cgroup: CgroupUse,
+    /// Whether orphans of this process come to it and are reaped: for a program that is nothing but a supervisor.
+    pub adopts_orphans: bool,
     /// The plugins, in the order in which they start; they stop in the reverse order.
     pub plugins: Vec<PluginSpec>,
+}
+
+/// Whether instances get control groups of version 2, which end whole trees of processes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupUse {
+    /// Where they can be had; nothing is said where not.
+    Auto,
+    /// As `Auto`, with a warning where they cannot be had.
+    On,
+    /// Never.
+    Off,
 }
 
 /// How all plugins are asked whether they are alive.
@@ -61,6 +76,8 @@ pub struct PluginSpec {
     pub start_timeout: Duration,
     /// How long it may take to exit after SIGTERM before it is killed.
     pub stop_grace: Duration,
+    /// How long it runs on while no supervisor is there, before it ends by itself; `None` for ever.
+    pub orphan_timeout: Option<Duration>,
     /// Whether it starts with the supervisor.
     pub enabled: bool,
 }

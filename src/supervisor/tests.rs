@@ -50,7 +50,7 @@ async fn act_as_plugin() {
     }
 }
 
-fn plugin(name: &str, command: &[&str]) -> PluginSpec {
+pub(super) fn plugin(name: &str, command: &[&str]) -> PluginSpec {
     PluginSpec {
         name: name.into(),
         command: command.iter().map(|word| (*word).to_owned()).collect(),
@@ -66,6 +66,7 @@ fn plugin(name: &str, command: &[&str]) -> PluginSpec {
         },
         start_timeout: LONG,
         stop_grace: LONG,
+        orphan_timeout: None,
         enabled: true,
     }
 }
@@ -84,6 +85,8 @@ fn spec(directory: &Path, plugins: Vec<PluginSpec>) -> SupervisorSpec {
         directory: Some(directory.into()),
         survey: SurveySpec { interval: Duration::from_millis(100), deadline: Duration::from_millis(500), misses: 8 },
         log: LogSpec { max_size: 1 << 20, keep: 2 },
+        cgroup: CgroupUse::Auto,
+        adopts_orphans: false,
         plugins,
     }
 }
@@ -294,11 +297,8 @@ async fn leftovers_of_a_dead_supervisor_are_ended_and_what_people_started_is_not
     };
     dir.publish(&card("left", left.id())).unwrap();
     dir.publish(&card("hand", by_hand.id())).unwrap();
-    let record = startup::InstanceRecord {
-        name: "left".into(),
-        instance: "k3".into(),
-        process: card("left", left.id()).process,
-    };
+    let mut record = startup::InstanceRecord::planned("left".into(), "k3".into());
+    record.process = card("left", left.id()).process;
     record.write(&dir).unwrap();
     // Somebody has to reap it, as the system's first process would.
     let reaper = std::thread::spawn(move || left.wait().unwrap());
@@ -308,8 +308,8 @@ async fn leftovers_of_a_dead_supervisor_are_ended_and_what_people_started_is_not
         dir.cards().unwrap().into_iter().map(|card| card.name).filter(|name| name != "supervisor").collect();
     assert_eq!(names, ["hand"]);
     assert_eq!(by_hand.try_wait().unwrap(), None);
-    assert_eq!(fs::read_dir(dir.state_dir()).unwrap().count(), 0);
     supervisor.stop().await;
+    assert_eq!(fs::read_dir(dir.state_dir()).unwrap().count(), 0);
     by_hand.kill().unwrap();
     by_hand.wait().unwrap();
 }

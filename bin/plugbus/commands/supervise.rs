@@ -36,7 +36,7 @@ async fn supervise(loaded: Loaded) -> Result<(), CommandError> {
     };
     tracing::info!("bus {bus} is at {}; Ctrl-C stops it", supervisor.directory().display());
     tokio::select! {
-        () = supervisor.stopped() => return Ok(()),
+        _ = supervisor.stopped() => return Ok(()),
         signal = interrupts.next() => tracing::info!("{signal}: stopping; once more stops by force"),
     }
     tokio::select! {

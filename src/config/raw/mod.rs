@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use self::read::{Entry, Reader};
 use super::source::Place;
-use crate::supervisor::RestartPolicy;
+use crate::supervisor::{CgroupUse, RestartPolicy};
 
 pub(super) use self::read::read;
+pub(super) use self::value::{OnSupervisorExit, OrphanTimeout};
 
 /// The timers' resolution; a shorter interval would only burn the processor.
 const TICK: Duration = Duration::from_millis(1);
@@ -93,6 +94,7 @@ table! {
     /// `[bus]`
     RawBus {
         name: Key<String> = text(),
+        cgroup: Key<CgroupUse> = cgroup(),
     }
 }
 
@@ -123,6 +125,8 @@ table! {
         backoff: RawBackoff = table(),
         start_timeout: Key<Duration> = duration(TICK..=YEAR),
         stop_grace: Key<Duration> = duration(Duration::ZERO..=YEAR),
+        on_supervisor_exit: Key<OnSupervisorExit> = on_supervisor_exit(),
+        orphan_timeout: Key<OrphanTimeout> = orphan_timeout(TICK..=YEAR),
         enabled: Key<bool> = boolean(),
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::value::{self, Wrong, describe};
+use super::value::{self, OnSupervisorExit, OrphanTimeout, Wrong, describe};
 use super::{Field, RawBody, RawFile, RawPlugin, Table};
 use crate::config::report::{MAX_PROBLEMS, Remark, Report, nearest, quote};
 use crate::config::source::{Place, Source};
-use crate::supervisor::RestartPolicy;
+use crate::supervisor::{CgroupUse, RestartPolicy};
 
 /// The parser may note an error a byte; past this size a broken file reports only its first.
 const MAX_RECOVERED: usize = 64 * 1024;
@@ -165,6 +165,22 @@ impl Reader<'_, '_> {
 
     pub(super) fn restart(&mut self, entry: &Entry<'_>) -> Option<Field<RestartPolicy>> {
         self.field(entry, value::restart(entry.value))
+    }
+
+    pub(super) fn cgroup(&mut self, entry: &Entry<'_>) -> Option<Field<CgroupUse>> {
+        self.field(entry, value::cgroup(entry.value))
+    }
+
+    pub(super) fn on_supervisor_exit(&mut self, entry: &Entry<'_>) -> Option<Field<OnSupervisorExit>> {
+        self.field(entry, value::on_supervisor_exit(entry.value))
+    }
+
+    pub(super) fn orphan_timeout(
+        &mut self,
+        entry: &Entry<'_>,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Field<OrphanTimeout>> {
+        self.field(entry, value::orphan_timeout(entry.value, range))
     }
 
     /// A program and its arguments.

@@ -7,23 +7,47 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::config::report::{Remark, nearest, quote};
-use crate::supervisor::RestartPolicy;
+use crate::supervisor::{CgroupUse, RestartPolicy};
 
 /// What is wrong with a value.
 pub(super) type Wrong = Remark;
 
 /// Variables that tell a plugin who it is; the supervisor alone sets them.
-const RESERVED_VARIABLES: [&str; 6] = [
+const RESERVED_VARIABLES: [&str; 7] = [
     "PLUGBUS_PROTOCOL",
     "PLUGBUS_BUS_DIR",
     "PLUGBUS_NAME",
     "PLUGBUS_INSTANCE",
     "PLUGBUS_CALL_URL",
     "PLUGBUS_SURVEY_URL",
+    "PLUGBUS_ORPHAN_TIMEOUT_MS",
 ];
 
 const RESTART: [(&str, RestartPolicy); 3] =
     [("always", RestartPolicy::Always), ("on-failure", RestartPolicy::OnFailure), ("never", RestartPolicy::Never)];
+
+/// What a plugin does when its supervisor has gone without stopping it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum OnSupervisorExit {
+    Keep,
+    Stop,
+}
+
+/// How long a plugin waits for a supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum OrphanTimeout {
+    /// As `on_supervisor_exit` has it.
+    Auto,
+    Off,
+    After(Duration),
+}
+
+const ON_SUPERVISOR_EXIT: [(&str, OnSupervisorExit); 2] =
+    [("keep", OnSupervisorExit::Keep), ("stop", OnSupervisorExit::Stop)];
+
+const CGROUP: [(&str, CgroupUse); 3] = [("auto", CgroupUse::Auto), ("on", CgroupUse::On), ("off", CgroupUse::Off)];
+
+const ORPHAN_TIMEOUT: [(&str, OrphanTimeout); 2] = [("auto", OrphanTimeout::Auto), ("off", OrphanTimeout::Off)];
 
 const UNITS: [(&str, u64); 7] = [
     ("B", 1),
@@ -94,13 +118,40 @@ pub(super) fn size(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Result<u6
 }
 
 pub(super) fn restart(value: &DeValue<'_>) -> Result<RestartPolicy, Wrong> {
-    const EXPECTED: &str = "\"always\", \"on-failure\" or \"never\"";
-    let text = value.as_str().ok_or_else(|| mismatch(EXPECTED, value))?;
-    match RESTART.iter().find(|(name, _)| *name == text) {
-        Some((_, policy)) => Ok(*policy),
+    choice(value, &RESTART)
+}
+
+pub(super) fn cgroup(value: &DeValue<'_>) -> Result<CgroupUse, Wrong> {
+    choice(value, &CGROUP)
+}
+
+pub(super) fn on_supervisor_exit(value: &DeValue<'_>) -> Result<OnSupervisorExit, Wrong> {
+    choice(value, &ON_SUPERVISOR_EXIT)
+}
+
+pub(super) fn orphan_timeout(value: &DeValue<'_>, range: RangeInclusive<Duration>) -> Result<OrphanTimeout, Wrong> {
+    match choice(value, &ORPHAN_TIMEOUT) {
+        Ok(word) => Ok(word),
+        Err(_) if value.as_str().is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit())) => {
+            duration(value, range).map(OrphanTimeout::After)
+        }
+        Err(wrong) => Err(Wrong { message: format!("{}, or a duration such as \"10s\"", wrong.message), ..wrong }),
+    }
+}
+
+/// One of a few words.
+fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, Wrong> {
+    let quoted: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+    let expected = match quoted.as_slice() {
+        [most @ .., last] => format!("{} or {last}", most.join(", ")),
+        [] => String::new(),
+    };
+    let text = value.as_str().ok_or_else(|| mismatch(&expected, value))?;
+    match words.iter().find(|(word, _)| *word == text) {
+        Some((_, meant)) => Ok(*meant),
         None => Err(Wrong {
-            message: format!("expected {EXPECTED}, found {}", quote(text)),
-            suggestion: nearest(text, RESTART.iter().map(|(name, _)| name)),
+            message: format!("expected {expected}, found {}", quote(text)),
+            suggestion: nearest(text, words.iter().map(|(word, _)| word)),
         }),
     }
 }

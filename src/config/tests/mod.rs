@@ -12,7 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::supervisor::{BackoffSpec, LogSpec, PluginSpec, RestartPolicy, SurveySpec};
+use crate::supervisor::{BackoffSpec, CgroupUse, LogSpec, PluginSpec, RestartPolicy, SurveySpec};
 
 /// A directory with configuration files, and a `bin` where one program, `hello`, is found.
 struct Files {
@@ -82,6 +82,8 @@ fn a_plugin_with_all_defaults() {
         directory: None,
         survey: SurveySpec { interval: SECOND, deadline: SECOND / 2, misses: 3 },
         log: LogSpec { max_size: 10 << 20, keep: 3 },
+        cgroup: CgroupUse::Auto,
+        adopts_orphans: false,
         plugins: vec![PluginSpec {
             name: "hello".into(),
             command: vec![files.path("bin/hello").to_str().unwrap().into(), "-v".into()],
@@ -92,6 +94,7 @@ fn a_plugin_with_all_defaults() {
             backoff: BackoffSpec { min: SECOND / 10, max: 60 * SECOND, jitter: 0.2, reset: 60 * SECOND },
             start_timeout: 10 * SECOND,
             stop_grace: 5 * SECOND,
+            orphan_timeout: None,
             enabled: true,
         }],
     };

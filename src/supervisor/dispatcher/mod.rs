@@ -10,6 +10,7 @@ mod attend;
 mod request;
 mod requests;
 mod slot;
+mod succession;
 mod surveys;
 mod timers;
 mod waiting;
@@ -20,12 +21,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::SupervisorSpec;
 use super::journal::Journal;
 use super::output::Queue;
+use super::process::Cgroups;
 use super::report::SurveyReport;
+use super::startup::Inherited;
 use super::survey::{Connected, Rounds, Survey};
 use super::unit::{Epoch, RunProcess, Unit, UnitCommand, UnitEvent, UnitState, duration_in_words};
+use super::{SupervisorEnd, SupervisorSpec};
 use crate::bus::{BusDir, PeerEvent};
 use attend::{Told, Workshop};
 pub(super) use request::{NotReady, Request};
@@ -51,6 +54,8 @@ pub(super) struct Setting {
     pub(super) dir: BusDir,
     pub(super) queue: Arc<Queue>,
     pub(super) journal: Journal,
+    pub(super) cgroups: Option<Cgroups>,
+    pub(super) inheritance: Vec<Inherited>,
     pub(super) survey: Survey,
     pub(super) requests: mpsc::Receiver<Request>,
     /// Closed when the handle is gone.
@@ -80,21 +85,24 @@ pub(super) struct Dispatcher {
     owner: watch::Receiver<()>,
     started: Instant,
     stopping: bool,
+    /// Every plugin was let go: nothing is done to any of them any more.
+    leaving: bool,
     /// A unit changed its state since those who wait were last looked at.
     changed: bool,
 }
 
 impl Dispatcher {
     pub(super) fn new(setting: Setting, now: Instant) -> Self {
-        let Setting { spec, dir, queue, journal, survey, requests, owner } = setting;
+        let Setting { spec, dir, queue, journal, cgroups, inheritance, survey, requests, owner } = setting;
         let (tell, events) = mpsc::channel(EVENTS);
-        let workshop = Workshop { dir, queue, events: tell, starts: Arc::new(Semaphore::new(STARTS)) };
+        let starts = Arc::new(Semaphore::new(STARTS));
+        let workshop = Workshop { dir, queue, journal: journal.clone(), cgroups, events: tell, starts };
         let misses = spec.survey.misses;
         let slots = spec.plugins.iter().flat_map(|plugin| {
             (0..plugin.replicas)
                 .map(move |replica| Slot::new(Unit::new(plugin.clone(), replica, misses, fastrand::u64(..), now)))
         });
-        Self {
+        let mut dispatcher = Self {
             slots: slots.collect(),
             instances: HashMap::new(),
             timers: Timers::default(),
@@ -111,17 +119,20 @@ impl Dispatcher {
             owner,
             started: now,
             stopping: false,
+            leaving: false,
             changed: false,
             spec,
             journal,
-        }
+        };
+        dispatcher.take_over(inheritance);
+        dispatcher
     }
 
-    /// Starts what is enabled and works until everything has been stopped.
+    /// Starts what is enabled and works until everything has been stopped, or let go.
     ///
     /// # Cancel safety
     /// Dropping it kills every plugin.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self) -> SupervisorEnd {
         self.start_enabled();
         while !self.is_over() {
             let next = self.next_deadline();
@@ -137,7 +148,9 @@ impl Dispatcher {
             self.on_time(next);
             self.serve_waiters();
         }
-        self.survey.end().await;
+        let end = if self.leaving { SupervisorEnd::Left } else { SupervisorEnd::Stopped };
+        self.part().await;
+        end
     }
 
     fn start_enabled(&mut self) {
@@ -150,7 +163,7 @@ impl Dispatcher {
 
     /// Whether all has been stopped that could be.
     fn is_over(&self) -> bool {
-        self.stopping && self.slots.iter().all(|slot| slot.unit.is_settled())
+        self.leaving || self.stopping && self.slots.iter().all(|slot| slot.unit.is_settled())
     }
 
     fn on_event(&mut self, unit: usize, event: UnitEvent) {

@@ -18,6 +18,8 @@ pub(in crate::supervisor) enum Request {
     NotReady(oneshot::Sender<Vec<NotReady>>),
     /// Stop every plugin, then end.
     Stop,
+    /// End, and leave every plugin as it is.
+    Leave,
 }
 
 /// A plugin that is not ready, and why.

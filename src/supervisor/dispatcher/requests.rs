@@ -34,6 +34,7 @@ impl Dispatcher {
             }
             Request::NotReady(answer) => drop(answer.send(self.not_ready())),
             Request::Stop => self.stop_all(),
+            Request::Leave => self.let_go(),
         }
     }
 

@@ -136,6 +136,7 @@ mod tests {
             backoff,
             start_timeout: wait,
             stop_grace: wait,
+            orphan_timeout: None,
             enabled: true,
         };
         Unit::new(spec, 0, 3, 1, Instant::now())

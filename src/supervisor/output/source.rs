@@ -41,11 +41,6 @@ impl Source {
         }
     }
 
-    /// The plugin's name, and the instance.
-    pub(in crate::supervisor) fn identity(&self) -> (String, String) {
-        (self.name.clone(), self.instance.clone())
-    }
-
     /// The newest line of standard error.
     pub(in crate::supervisor) fn last_error(&self) -> Option<String> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).last_error.clone()

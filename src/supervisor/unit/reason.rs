@@ -22,7 +22,10 @@ pub(in crate::supervisor) fn duration(time: Duration) -> String {
 
 /// Why a run is over: what ended it, how the process went, how long it ran, and its last words where they matter.
 pub(super) fn run_end(run: &Run, exit: ExitState, lived: Duration, last_line: Option<&str>) -> String {
-    let went = format!("{exit} after {}", duration(lived));
+    let went = match run.gone {
+        true => format!("{exit}: it ended while no supervisor ran"),
+        false => format!("{exit} after {}", duration(lived)),
+    };
     // Whoever was killed from outside had no last words on it.
     let last_line = last_line.filter(|_| !exit.is_from_outside());
     match &run.end {

@@ -26,6 +26,7 @@ fn spec(restart: RestartPolicy) -> PluginSpec {
         },
         start_timeout: Duration::from_secs(10),
         stop_grace: Duration::from_secs(5),
+        orphan_timeout: None,
         enabled: true,
     }
 }
@@ -63,6 +64,7 @@ impl Stage {
         let actions = self.unit.handle(event, self.now);
         self.story.extend(actions.iter().map(|action| match action {
             UnitAction::Spawn { epoch } => format!("spawn {}", epoch.0),
+            UnitAction::TakeBack { epoch } => format!("take back {}", epoch.0),
             UnitAction::Terminate { epoch } => format!("terminate {}", epoch.0),
             UnitAction::Kill { epoch } => format!("kill {}", epoch.0),
             UnitAction::PublishCard { epoch, .. } => format!("publish {}", epoch.0),
@@ -436,6 +438,9 @@ impl World {
             UnitAction::Spawn { epoch } => {
                 assert!(self.alive.is_empty() && self.spawning.is_none(), "invariant 1: two processes");
                 self.spawning = Some(*epoch);
+            }
+            UnitAction::TakeBack { epoch } => {
+                self.alive.insert(epoch.0);
             }
             UnitAction::Kill { epoch } => {
                 self.killed.insert(epoch.0);
