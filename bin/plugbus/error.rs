@@ -7,6 +7,8 @@ use plugbus::config::ConfigError;
 use plugbus::host::CallError;
 use plugbus::supervisor::SupervisorError;
 
+use crate::exit_code::ExitCode;
+
 /// Why a command failed; `exit_code` has what each means to a script.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
@@ -22,6 +24,25 @@ pub(crate) enum CommandError {
     /// A bus without anybody who looks after it.
     #[error("no supervisor is on the bus at {}: start one with `plugbus supervise`", .0.display())]
     NoSupervisor(PathBuf),
+    /// The supervisor does not do what it was asked for.
+    #[error("{message}")]
+    Refused {
+        /// Its words.
+        message: String,
+        /// What that means to a script.
+        exit: ExitCode,
+    },
+    /// Plugins did not come where an order wanted them.
+    #[error("not all of them came where {0} wanted them; `plugbus status` has more")]
+    NotDone(String),
+    /// An order takes longer than somebody wanted to wait; it goes on.
+    #[error("{what} is still under way after {}; `plugbus status` shows how it goes", humantime::format_duration(*.timeout))]
+    StillUnderWay {
+        /// The order.
+        what: String,
+        /// How long was waited.
+        timeout: std::time::Duration,
+    },
     /// The supervisor could not do its work.
     #[error(transparent)]
     Supervisor(#[from] SupervisorError),

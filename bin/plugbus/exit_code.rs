@@ -52,6 +52,8 @@ impl ExitCode {
             CommandError::Usage(_) => Self::Usage,
             CommandError::Config(_) => Self::Configuration,
             CommandError::NoSupervisor(_) => Self::Unreachable,
+            CommandError::Refused { exit, .. } => *exit,
+            CommandError::StillUnderWay { .. } => Self::Deadline,
             CommandError::Call(error) => Self::of_call(error),
             CommandError::Supervisor(SupervisorError::Bus(error)) => Self::of_bus(error),
             _ => Self::Unexpected,
@@ -123,6 +125,9 @@ mod tests {
         let fault = |code| CallError::Plugin { plugin: plugin(), fault: Fault::new(code, "") };
         assert_eq!(code(CommandError::Usage(String::new())), 2);
         assert_eq!(code(CommandError::NoSupervisor("/x".into())), 5);
+        assert_eq!(code(CommandError::Refused { message: String::new(), exit: ExitCode::NotFound }), 4);
+        assert_eq!(code(CommandError::NotDone("start".into())), 1);
+        assert_eq!(code(CommandError::StillUnderWay { what: "stop".into(), timeout: Duration::ZERO }), 6);
         assert_eq!(code(SupervisorError::Bus(BusError::InUse("x".into()))), 1);
         for (error, expected) in [
             (CallError::NoBus("/x".into()), 5),

@@ -15,7 +15,7 @@ use crate::error::CommandError;
 const DEFAULT_BUS: &str = "default";
 
 /// What holds for a whole command.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     bus: Option<String>,
     /// How much is said on standard error: 0 as usual, more or less of it above and below.

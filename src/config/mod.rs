@@ -65,6 +65,14 @@ pub fn load(paths: &[impl AsRef<Path>]) -> Result<Loaded, ConfigError> {
     load_with(paths, &Programs::of_this_process())
 }
 
+/// The absolute path of a program as a command in a file of `directory` names it.
+///
+/// # Errors
+/// Why there is none, with the nearest name, in words.
+pub fn find_program(program: &str, directory: &Path) -> Result<PathBuf, String> {
+    Programs::of_this_process().find(program, directory).map_err(|missing| missing.remark.to_string())
+}
+
 fn load_with(paths: &[impl AsRef<Path>], programs: &Programs) -> Result<Loaded, ConfigError> {
     let built_in = Source { path: DEFAULTS_NAME.into(), text: DEFAULTS.to_owned() };
     let (files, unreadable) = source::collect(paths);

@@ -1,5 +1,7 @@
 //! Collects problems while files are read and checked, and puts places into words.
 
+use std::fmt;
+
 use super::error::{ConfigError, Problem};
 use super::source::{Place, Source};
 use crate::wire::distance;
@@ -24,6 +26,13 @@ pub(super) struct Report<'a> {
 pub(super) struct Remark {
     pub(super) message: String,
     pub(super) suggestion: Option<String>,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.suggestion.as_ref().map_or(Ok(()), |name| write!(f, " (did you mean {name:?}?)"))
+    }
 }
 
 impl<T: Into<String>> From<T> for Remark {

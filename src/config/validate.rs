@@ -4,6 +4,7 @@
 
 use std::cmp::max;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::program::{Programs, tidy};
@@ -142,16 +143,24 @@ fn build(
         cgroup: get(&raw.bus.cgroup)?,
         adopts_orphans: false,
         plugins: plugins.iter().map(|plugin| build_plugin(plugin, programs, report)).collect::<Option<_>>()?,
+        defaults: build_run(&raw.defaults)?,
     })
 }
 
 fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>) -> Option<PluginSpec> {
-    let RawRun { cwd, env, replicas, restart, backoff, start_timeout, stop_grace, .. } = &plugin.run;
+    let command = resolve(plugin.command.as_ref()?, programs, report)?;
+    let cwd = tidy(&report.source(plugin.at).directory().join(get(&plugin.run.cwd)?));
+    Some(PluginSpec { name: plugin.name.clone(), command, cwd, ..build_run(&plugin.run)? })
+}
+
+/// What a plugin is like that says nothing of its own; one that is added later starts where the supervisor does.
+fn build_run(run: &RawRun) -> Option<PluginSpec> {
+    let RawRun { cwd, env, replicas, restart, backoff, start_timeout, stop_grace, enabled, .. } = run;
     let env = env.iter().map(|(name, field)| Some((name.clone(), field.value.clone()?)));
     Some(PluginSpec {
-        name: plugin.name.clone(),
-        command: resolve(plugin.command.as_ref()?, programs, report)?,
-        cwd: tidy(&report.source(plugin.at).directory().join(get(cwd)?)),
+        name: String::new(),
+        command: Vec::new(),
+        cwd: Some(PathBuf::from(get(cwd)?)).filter(|cwd| cwd.is_absolute()).unwrap_or_default(),
         env: env.collect::<Option<_>>()?,
         replicas: get(replicas)?,
         restart: get(restart)?,
@@ -163,8 +172,8 @@ fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>
         },
         start_timeout: get(start_timeout)?,
         stop_grace: get(stop_grace)?,
-        orphan_timeout: orphan_timeout(&plugin.run)?,
-        enabled: get(&plugin.run.enabled)?,
+        orphan_timeout: orphan_timeout(run)?,
+        enabled: get(enabled)?,
     })
 }
 

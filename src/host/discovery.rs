@@ -81,7 +81,7 @@ pub(super) struct Target<'a> {
 impl<'a> Target<'a> {
     /// Reads `plugin.method` where no plugin has a method of that whole name.
     pub(super) fn resolve(self, cards: &[Card]) -> Self {
-        let whole = self.plugin.is_some() || cards.iter().any(|card| card.offers(self.method));
+        let whole = self.plugin.is_some() || cards.iter().any(|card| is_common(card) && card.offers(self.method));
         match self.method.split_once('.') {
             Some((plugin, method)) if !whole => Self { plugin: Some(plugin), method, ..self },
             _ => self,
@@ -93,10 +93,11 @@ impl<'a> Target<'a> {
         self.plugin.unwrap_or(self.method).to_owned()
     }
 
-    /// The cards this may be sent to; the built-in methods are everybody's, so they need a plugin's name.
+    /// The cards this may be sent to; the built-in methods are everybody's, so they need a plugin's name. So do the
+    /// supervisor's: nobody's `add` or `start` may become ambiguous because a supervisor has one, too.
     pub(super) fn candidates(self, cards: &'a [Card]) -> impl Iterator<Item = &'a Card> {
         cards.iter().filter(move |card| {
-            let named = self.plugin.is_none_or(|plugin| plugin == card.name);
+            let named = self.plugin.map_or_else(|| is_common(card), |plugin| plugin == card.name);
             let offers = self.method.starts_with('$') || card.offers(self.method);
             named && offers && self.instance.is_none_or(|instance| instance == card.instance)
         })
@@ -119,10 +120,22 @@ impl<'a> Target<'a> {
             let near = nearest(name, cards.iter().map(|card| card.name.as_str()));
             return CallError::NoSuchPlugin { name: name.into(), nearest: own(near) };
         }
-        let of_plugin = cards.iter().filter(|card| self.plugin.is_none_or(|plugin| plugin == card.name));
+        if self.plugin.is_none()
+            && let Some(supervisor) = cards.iter().find(|card| !is_common(card) && card.offers(self.method))
+        {
+            let nearest = vec![format!("{}.{}", supervisor.name, self.method)];
+            return CallError::NoSuchMethod { method: self.method.into(), nearest };
+        }
+        let named = |card: &&Card| self.plugin.map_or_else(|| is_common(card), |plugin| plugin == card.name);
+        let of_plugin = cards.iter().filter(named);
         let methods = of_plugin.flat_map(|card| &card.methods).map(|method| method.name.as_str());
         CallError::NoSuchMethod { method: self.method.into(), nearest: own(nearest(self.method, methods)) }
     }
+}
+
+/// Whether a plugin's methods are found without its name.
+fn is_common(card: &Card) -> bool {
+    card.name != SUPERVISOR
 }
 
 #[cfg(test)]
@@ -156,7 +169,8 @@ mod tests {
 
     #[test]
     fn what_is_meant() {
-        let cards = [card("math", &["add", "text.add"]), card("text", &["revert", "add"])];
+        let supervisor = card("supervisor", &["add", "status", "revert"]);
+        let cards = [card("math", &["add", "text.add"]), card("text", &["revert", "add"]), supervisor];
         for (asked, plugin, method) in [
             ("revert", None, "revert"),
             ("text.revert", Some("text"), "revert"),
@@ -164,6 +178,8 @@ mod tests {
             ("math.text.add", Some("math"), "text.add"),
             ("nobody.x", Some("nobody"), "x"),
             ("text.$info", Some("text"), "$info"),
+            ("status", None, "status"),
+            ("supervisor.add", Some("supervisor"), "add"),
         ] {
             let found = target(asked).resolve(&cards);
             assert_eq!((found.plugin, found.method), (plugin, method), "{asked}");
@@ -174,11 +190,13 @@ mod tests {
 
     #[test]
     fn what_is_missing_names_the_nearest() {
-        let cards = [card("text", &["revert", "wrap"])];
+        let cards = [card("text", &["revert", "wrap"]), card("supervisor", &["restart"])];
         for (asked, expected) in [
             ("reverse", "there is no method \"reverse\"; did you mean revert?"),
             ("test.revert", "there is no plugin \"test\"; did you mean text?"),
             ("text.warp", "there is no method \"warp\"; did you mean wrap?"),
+            ("restart", "there is no method \"restart\"; did you mean supervisor.restart?"),
+            ("supervisor.start", "there is no method \"start\"; did you mean restart?"),
             ("xyzzy", "there is no method \"xyzzy\""),
         ] {
             assert_eq!(target(asked).resolve(&cards).missing(&cards).to_string(), expected);

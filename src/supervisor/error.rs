@@ -34,6 +34,9 @@ pub enum SupervisorError {
         /// How long was waited; `None` where some will never be ready.
         waited: Option<Duration>,
     },
+    /// The configuration that was to be taken over is wrong; what runs stays as it is.
+    #[error("{0}")]
+    Reload(String),
     /// The supervisor has stopped, or is about to.
     #[error("the supervisor has stopped")]
     Stopped,

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::control::{Control, OWN_NAME};
+use super::control::{Control, Loader, OWN_NAME, ReloadRefusal, Reloader};
 use super::dispatcher::{Dispatcher, NotReady, Request, Setting};
 use super::journal::Journal;
 use super::output::Output;
 use super::process::{Cgroups, Reaper};
-use super::report::{StatusReport, SurveyReport};
+use super::report::{ReloadReport, StatusReport, SurveyReport};
 use super::startup::find_inheritance;
 use super::survey::Survey;
 use super::{CgroupUse, SupervisorError, SupervisorSpec};
@@ -27,6 +27,7 @@ const REQUESTS: usize = 64;
 pub struct Supervisor {
     dir: BusDir,
     requests: mpsc::Sender<Request>,
+    reloader: Option<Reloader>,
     ended: watch::Receiver<Option<SupervisorEnd>>,
     _owner: watch::Sender<()>,
 }
@@ -44,6 +45,25 @@ impl Supervisor {
     /// # Cancel safety
     /// Dropping the future leaves no process behind.
     pub async fn start(spec: SupervisorSpec) -> Result<Self, SupervisorError> {
+        Self::start_with(spec, None).await
+    }
+
+    /// As [`start`](Self::start), with a way to read the configuration anew, for [`reload`](Self::reload) and for
+    /// the method of that name; its error is for people. It is called on a thread that may block.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    ///
+    /// # Cancel safety
+    /// As for [`start`](Self::start).
+    pub async fn start_reloadable(
+        spec: SupervisorSpec,
+        load: impl Fn() -> Result<SupervisorSpec, String> + Send + Sync + 'static,
+    ) -> Result<Self, SupervisorError> {
+        Self::start_with(spec, Some(Loader::new(load))).await
+    }
+
+    async fn start_with(spec: SupervisorSpec, loader: Option<Loader>) -> Result<Self, SupervisorError> {
         check_names(&spec)?;
         let dir = match &spec.directory {
             Some(path) => BusDir::at(path),
@@ -65,7 +85,8 @@ impl Supervisor {
         let reaper = spec.adopts_orphans.then(Reaper::start).transpose().map_err(SupervisorError::Thread)?;
         let survey = Survey::start(&dir)?;
         let (requests, to_dispatcher) = mpsc::channel(REQUESTS);
-        let control = Control::start(&dir, &requests)?;
+        let reloader = loader.map(|loader| Reloader::start(loader, requests.clone()));
+        let control = Control::start(&dir, &requests, reloader.clone())?;
         let (owner, of_dispatcher) = watch::channel(());
         let (end, ended) = watch::channel(None);
         let setting = Setting {
@@ -81,7 +102,7 @@ impl Supervisor {
         };
         let dispatcher = Dispatcher::new(setting, Instant::now());
         tokio::spawn(Life { dispatcher, control, output, journal, lock, end, reaper }.run());
-        Ok(Self { dir, requests, ended, _owner: owner })
+        Ok(Self { dir, requests, reloader, ended, _owner: owner })
     }
 
     /// The bus directory.
@@ -125,6 +146,24 @@ impl Supervisor {
     /// May be dropped at any time.
     pub async fn survey(&self) -> Result<SurveyReport, SupervisorError> {
         self.ask(Request::Survey).await
+    }
+
+    /// Reads the configuration anew and does exactly what changed; with `plan`, only says what that would be.
+    ///
+    /// # Errors
+    /// [`SupervisorError::Reload`] where the configuration is wrong, or where there is no way to read it: see
+    /// [`start_reloadable`](Self::start_reloadable). What runs then stays as it is.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not take the order back.
+    pub async fn reload(&self, plan: bool) -> Result<ReloadReport, SupervisorError> {
+        let Some(reloader) = &self.reloader else {
+            return Err(SupervisorError::Reload("it was not started from configuration files".into()));
+        };
+        reloader.reload(plan).await.map_err(|refusal| match refusal {
+            ReloadRefusal::BadConfiguration { problems } => SupervisorError::Reload(problems),
+            ReloadRefusal::Stopping => SupervisorError::Stopped,
+        })
     }
 
     /// Stops every plugin, the last started first, and leaves the bus; nothing is left behind.

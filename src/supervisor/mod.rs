@@ -31,6 +31,7 @@ mod dispatcher;
 mod error;
 mod handle;
 mod journal;
+mod operator;
 mod output;
 mod policy;
 mod process;
@@ -45,7 +46,10 @@ mod unit;
 pub use error::SupervisorError;
 pub use handle::{Supervisor, SupervisorEnd};
 pub use report::{
-    AnswerReport, EndReport, MissingPlugin, PluginStatus, StatusReport, StopReport, SurveyReport, SurveyedPlugin,
+    AnswerReport, EndReport, MissingPlugin, OrderReport, PluginStatus, ReloadReport, ScaledPlugin, StatusReport,
+    StopReport, SurveyReport, SurveyedPlugin,
 };
-pub use spec::{BackoffSpec, CgroupUse, LogSpec, PluginSpec, RestartPolicy, SupervisorSpec, SurveySpec};
+pub use spec::{
+    BackoffSpec, CgroupUse, LogSpec, PluginRequest, PluginSpec, RestartPolicy, SupervisorSpec, SurveySpec,
+};
 pub use unit::UnitState;

@@ -1,5 +1,7 @@
 //! What the supervisor tells about itself and its plugins: the results of its own methods.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::unit::UnitState;
@@ -154,4 +156,84 @@ pub struct StopReport {
     pub pid: u32,
     /// Plugin processes that are being stopped.
     pub stopping: u64,
+}
+
+/// The result of an order: how those stand that it was about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OrderReport {
+    /// Whether all of them came where the order wanted them; true where nobody waited for that.
+    pub done: bool,
+    /// The instances it was about; those that are gone are left out.
+    pub plugins: Vec<PluginStatus>,
+}
+
+/// The result of `reload`: what the new configuration changed, or would change. Names of plugins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ReloadReport {
+    /// New, and started.
+    pub added: Vec<String>,
+    /// No longer there, and stopped.
+    pub removed: Vec<String>,
+    /// To be run in another way, and started anew for that.
+    pub restarted: Vec<String>,
+    /// Looked after in another way from now on; their processes go on.
+    pub changed: Vec<String>,
+    /// Of another number of replicas.
+    pub scaled: Vec<ScaledPlugin>,
+    /// In service from now on, and started.
+    pub enabled: Vec<String>,
+    /// Out of service from now on, and stopped.
+    pub disabled: Vec<String>,
+    /// How many plugins stay as they are.
+    pub unchanged: u64,
+    /// Sections of the configuration that changed and hold only once the supervisor itself is restarted.
+    pub settings: Vec<String>,
+}
+
+/// A plugin of which another number of instances is to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ScaledPlugin {
+    /// The plugin's name.
+    pub name: String,
+    /// How many there were.
+    pub from: u32,
+    /// How many there are to be.
+    pub to: u32,
+}
+
+impl ReloadReport {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self { unchanged: self.unchanged, ..Self::default() }
+    }
+}
+
+/// On one line: `1 added (x), 2 restarted (a, b), 3 unchanged`.
+impl fmt::Display for ReloadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scaled: Vec<_> =
+            self.scaled.iter().map(|scaled| format!("{} {} to {}", scaled.name, scaled.from, scaled.to)).collect();
+        for (names, what) in [
+            (&self.added, "added"),
+            (&self.removed, "removed"),
+            (&self.restarted, "restarted"),
+            (&self.changed, "changed"),
+            (&scaled, "scaled"),
+            (&self.enabled, "enabled"),
+            (&self.disabled, "disabled"),
+        ] {
+            if !names.is_empty() {
+                write!(f, "{} {what} ({}), ", names.len(), names.join(", "))?;
+            }
+        }
+        write!(f, "{} unchanged", self.unchanged)?;
+        match self.settings.as_slice() {
+            [] => Ok(()),
+            sections => write!(f, "; {} once the supervisor itself is restarted", sections.join(", ")),
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A whole bus: what `plugbus supervise` is given.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -22,6 +24,17 @@ pub struct SupervisorSpec {
     pub adopts_orphans: bool,
     /// The plugins, in the order in which they start; they stop in the reverse order.
     pub plugins: Vec<PluginSpec>,
+    /// What a plugin is like that is added while the supervisor runs, but for its name and command.
+    pub defaults: PluginSpec,
+}
+
+impl SupervisorSpec {
+    /// The sections of a configuration, as people know them, that differ and are not about single plugins.
+    pub(super) fn settings_changed(&self, other: &Self) -> Vec<String> {
+        let bus = (&self.bus, self.cgroup) != (&other.bus, other.cgroup);
+        let sections = [("[bus]", bus), ("[log]", self.log != other.log)];
+        sections.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section.to_owned()).collect()
+    }
 }
 
 /// Whether instances get control groups of version 2, which end whole trees of processes at once.
@@ -82,8 +95,63 @@ pub struct PluginSpec {
     pub enabled: bool,
 }
 
+impl PluginSpec {
+    /// Whether a process of one is as good as a process of the other.
+    pub(super) fn launches_like(&self, other: &Self) -> bool {
+        let launch = |spec: &Self| (spec.command.clone(), spec.cwd.clone(), spec.env.clone(), spec.orphan_timeout);
+        launch(self) == launch(other)
+    }
+
+    /// Takes over what [`launches_like`](Self::launches_like) compares.
+    pub(super) fn launch_like(&mut self, other: &Self) {
+        self.command.clone_from(&other.command);
+        self.cwd.clone_from(&other.cwd);
+        self.env.clone_from(&other.env);
+        self.orphan_timeout = other.orphan_timeout;
+    }
+}
+
+/// A plugin that is added while the supervisor runs; what is left out is as for the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginRequest {
+    /// The plugin's name; none of the plugins that are there may have it.
+    pub name: String,
+    /// The program and its arguments. Empty: the plugin of the configuration that was removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Where it runs, as an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<PathBuf>,
+    /// Variables beside those that every plugin is given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// How many instances run at once, 1 to 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// Whether it is started again after it exited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<RestartPolicy>,
+}
+
+impl PluginRequest {
+    /// The most instances that one plugin may have.
+    pub const MAX_REPLICAS: u32 = 64;
+
+    pub(super) fn spec(&self, defaults: &PluginSpec) -> PluginSpec {
+        let mut spec = defaults.clone();
+        spec.name.clone_from(&self.name);
+        spec.command.clone_from(&self.command);
+        spec.cwd = self.cwd.clone().unwrap_or(spec.cwd);
+        spec.env.extend(self.env.clone());
+        spec.replicas = self.replicas.unwrap_or(spec.replicas);
+        spec.restart = self.restart.unwrap_or(spec.restart);
+        spec
+    }
+}
+
 /// Whether a plugin is started again after it exited, as in OTP and systemd.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RestartPolicy {
     /// After every exit that nobody asked for.
     Always,

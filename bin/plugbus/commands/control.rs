@@ -1,9 +1,20 @@
 //! Asking the supervisor: it is a plugin, and its methods are ordinary calls.
 
-use plugbus::host::{Bus, CallError, blocking};
-use serde::de::DeserializeOwned;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use plugbus::bus::ProcessId;
+use plugbus::host::{Bus, CallError, blocking};
+use plugbus::supervisor::StopReport;
+use plugbus::wire::{Fault, from_slice};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::args::Waiting;
 use crate::error::CommandError;
+use crate::exit_code::ExitCode;
+use crate::output;
+use crate::settings::Settings;
 
 /// The name under which the supervisor is on its bus.
 pub(super) const SUPERVISOR: &str = "supervisor";
@@ -20,7 +31,70 @@ pub(super) async fn ask_async<R: DeserializeOwned>(bus: &Bus, method: &str) -> R
     answer.map_err(|error| nobody(error, bus.directory().path()))
 }
 
-fn nobody(error: CallError, directory: &std::path::Path) -> CommandError {
+/// Orders something that may take as long as plugins need for it.
+pub(super) fn order<R: DeserializeOwned>(
+    bus: &blocking::Bus,
+    method: &str,
+    params: &impl Serialize,
+    timeout: Duration,
+) -> Result<R, CommandError> {
+    let answer = bus.request(method).plugin(SUPERVISOR).timeout(timeout).call(params);
+    answer.map_err(|error| match error {
+        CallError::Plugin { fault, .. } if refusal(&fault).is_some() => {
+            CommandError::Refused { exit: refusal(&fault).unwrap_or(ExitCode::PluginError), message: fault.message }
+        }
+        CallError::Deadline { .. } => CommandError::StillUnderWay { what: method.to_owned(), timeout },
+        error => nobody(error, bus.directory().path()),
+    })
+}
+
+/// Stops the supervisor with all its plugins, and waits until it is gone.
+pub(super) fn stop_supervisor(settings: &Settings, waiting: &Waiting) -> Result<(), CommandError> {
+    let bus = settings.bus()?;
+    let until = Instant::now() + waiting.timeout;
+    let cards = bus.plugins().unwrap_or_default();
+    let own = cards.iter().find(|card| card.name == SUPERVISOR).map(|card| card.process);
+    let report: StopReport = ask(&bus, "stop")?;
+    if waiting.json {
+        output::print_json(&report)?;
+    }
+    if let Some(process) = own.filter(|_| !waiting.no_wait)
+        && !ends(process, until)
+    {
+        return Err(CommandError::StillUnderWay { what: "stop".into(), timeout: waiting.timeout });
+    }
+    Ok(())
+}
+
+/// Looks until the process is gone: it is not our child, and may be of another system's kind.
+fn ends(process: ProcessId, until: Instant) -> bool {
+    while process.is_alive() {
+        if Instant::now() >= until {
+            return false;
+        }
+        #[expect(clippy::disallowed_methods, reason = "a command that waits has nothing else to do")]
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
+}
+
+/// What the supervisor's refusal says to a script; `None` for an error of another kind.
+fn refusal(fault: &Fault) -> Option<ExitCode> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Refusal {
+        kind: String,
+    }
+    let refusal: Refusal = from_slice(fault.data.as_deref()?).ok()?;
+    match refusal.kind.as_str() {
+        "unknown_plugin" => Some(ExitCode::NotFound),
+        "nobody" | "invalid" => Some(ExitCode::Usage),
+        "bad_configuration" => Some(ExitCode::Configuration),
+        _ => None,
+    }
+}
+
+fn nobody(error: CallError, directory: &Path) -> CommandError {
     match error {
         CallError::NoSuchPlugin { name, .. } if name == SUPERVISOR => CommandError::NoSupervisor(directory.into()),
         error => error.into(),

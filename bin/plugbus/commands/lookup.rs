@@ -24,7 +24,7 @@ impl<'a> Wanted<'a> {
     /// Reads `[PLUGIN.]METHOD`: a method's own name may have dots too, and wins where some plugin has it.
     pub(super) fn method(typed: &'a str, cards: &[Card]) -> Self {
         match typed.split_once('.') {
-            Some((plugin, method)) if !cards.iter().any(|card| card.offers(typed)) => {
+            Some((plugin, method)) if !cards.iter().any(|card| card.name != SUPERVISOR && card.offers(typed)) => {
                 Self { plugin: Some(plugin), method: Some(method) }
             }
             _ => Self { plugin: None, method: Some(typed) },
@@ -34,7 +34,7 @@ impl<'a> Wanted<'a> {
     /// The cards that fit.
     pub(super) fn among<'c>(self, cards: &'c [Card]) -> impl Iterator<Item = &'c Card> + use<'c, 'a> {
         cards.iter().filter(move |card| {
-            self.plugin.is_none_or(|plugin| plugin == card.name)
+            self.plugin.map_or_else(|| self.method.is_none() || card.name != SUPERVISOR, |plugin| plugin == card.name)
                 && self.method.is_none_or(|method| card.offers(method))
         })
     }

@@ -1,5 +1,6 @@
 //! One file a command, and what several of them need.
 
+mod add;
 mod call;
 mod check;
 mod completions;
@@ -7,6 +8,10 @@ mod control;
 mod demo;
 mod describe;
 mod lookup;
+mod order;
+mod reload;
+mod replace;
+mod scale;
 mod signals;
 mod status;
 mod supervise;
@@ -24,6 +29,16 @@ pub(crate) fn run(settings: &Settings, command: &Command) -> Result<(), CommandE
         Command::Status(args) => status::run(settings, args),
         Command::Survey(args) => survey::run(settings, args),
         Command::Describe(args) => describe::run(settings, args),
+        Command::Start(args) => order::run(settings, "start", args),
+        Command::Stop(args) => order::stop(settings, args),
+        Command::Restart(args) => order::restart(settings, args),
+        Command::Reload(args) => reload::run(settings, args),
+        Command::Reset(args) => order::run(settings, "reset", args),
+        Command::Enable(args) => order::run(settings, "enable", args),
+        Command::Disable(args) => order::run(settings, "disable", args),
+        Command::Scale(args) => scale::run(settings, args),
+        Command::Add(args) => add::run(settings, args),
+        Command::Remove(args) => order::run(settings, "remove", args),
         Command::Check(args) => check::run(settings, args),
         Command::Demo => demo::run(settings),
         Command::Completions { shell } => completions::run(*shell),

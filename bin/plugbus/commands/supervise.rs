@@ -1,28 +1,70 @@
 //! `plugbus supervise`: a supervisor in the foreground.
 
-use plugbus::config::Loaded;
-use plugbus::supervisor::Supervisor;
-use tokio::runtime::Runtime;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use plugbus::config::Loaded;
+use plugbus::supervisor::{Supervisor, SupervisorEnd, SupervisorSpec};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::replace::{Successor, hear_signals};
 use super::signals::Interrupts;
 use crate::args::Config;
 use crate::error::CommandError;
 use crate::log::Log;
 use crate::settings::Settings;
 
-pub(super) fn run(settings: &Settings, args: &Config) -> Result<(), CommandError> {
-    let loaded = settings.configuration(&args.config)?;
-    let _log = Log::start(&settings.log_filter())?;
-    let runtime = Runtime::new().map_err(CommandError::system("start the runtime"))?;
-    // The runtime ends before the log, and with it whatever an order to stop by force left running.
-    let ended = runtime.block_on(supervise(loaded));
-    drop(runtime);
-    ended
+/// How a supervisor came to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// All is stopped.
+    Stopped,
+    /// The plugins run on, and this program is to be replaced by what its file has become, which may have to end.
+    Left { end: bool },
 }
 
-async fn supervise(loaded: Loaded) -> Result<(), CommandError> {
+pub(super) fn run(settings: &Settings, args: &Config) -> Result<(), CommandError> {
+    let mut loaded = settings.configuration(&args.config)?;
+    let _log = Log::start(&settings.log_filter())?;
+    let successor = Successor::of_this();
+    loop {
+        let runtime = Runtime::new().map_err(CommandError::system("start the runtime"))?;
+        // The runtime ends before the log, and with it whatever an order to stop by force left running.
+        let (again, paths) = (settings.clone(), args.config.clone());
+        let load = move || reread(&again, &paths);
+        let ended = runtime.block_on(supervise(loaded, load, &successor));
+        drop(runtime);
+        let Ended::Left { end } = ended? else { return Ok(()) };
+        let error = successor.execute(end);
+        tracing::error!("this program cannot be executed anew, and goes on as it is: {error}");
+        loaded = settings.configuration(&args.config)?;
+    }
+}
+
+/// The configuration as it is now.
+fn reread(settings: &Settings, paths: &[PathBuf]) -> Result<SupervisorSpec, String> {
+    let loaded = settings.configuration(paths).map_err(|error| match error {
+        CommandError::Config(error) => error.to_string(),
+        error => error.to_string(),
+    })?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(loaded.spec)
+}
+
+async fn supervise(
+    mut loaded: Loaded,
+    load: impl Fn() -> Result<SupervisorSpec, String> + Clone + Send + Sync + 'static,
+    successor: &Successor,
+) -> Result<Ended, CommandError> {
     // Before anything is started, so that no signal can leave a plugin behind.
     let mut interrupts = Interrupts::new()?;
+    let mut replace = signal(SignalKind::user_defined2()).map_err(CommandError::system("listen for signals"))?;
+    // Whoever replaced itself by this program has kept them back until now.
+    hear_signals();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -30,17 +72,71 @@ async fn supervise(loaded: Loaded) -> Result<(), CommandError> {
     if loaded.spec.plugins.is_empty() {
         tracing::warn!("the configuration names no plugin: this bus stays empty");
     }
+    // This process is nothing but a supervisor: the orphans of its plugins may come to it.
+    loaded.spec.adopts_orphans = true;
+    let reload_by = load.clone();
     let supervisor = tokio::select! {
-        started = Supervisor::start(loaded.spec) => started?,
-        _ = interrupts.next() => return Ok(()),
+        started = Supervisor::start_reloadable(loaded.spec, reload_by) => started?,
+        () = told_to_end(&mut interrupts, async || ()) => return Ok(Ended::Stopped),
     };
     tracing::info!("bus {bus} is at {}; Ctrl-C stops it", supervisor.directory().display());
-    tokio::select! {
-        _ = supervisor.stopped() => return Ok(()),
-        signal = interrupts.next() => tracing::info!("{signal}: stopping; once more stops by force"),
+    loop {
+        tokio::select! {
+            end = supervisor.stopped() => return Ok(Ended::of(end)),
+            () = told_to_end(&mut interrupts, async || reload(&supervisor).await) => break,
+            _ = replace.recv() => match ready_to_leave(successor, &load) {
+                Ok(()) => return Ok(leave(supervisor, &mut interrupts).await),
+                Err(problem) => tracing::error!("SIGUSR2: not replaced, all goes on as it was: {problem}"),
+            }
+        }
     }
     tokio::select! {
-        () = supervisor.stop() => Ok(()),
+        () = supervisor.stop() => Ok(Ended::Stopped),
         _ = interrupts.next() => Err(CommandError::Forced),
+    }
+}
+
+impl Ended {
+    fn of(end: SupervisorEnd) -> Self {
+        match end {
+            SupervisorEnd::Left => Self::Left { end: false },
+            _ => Self::Stopped,
+        }
+    }
+}
+
+/// Whether a successor would come as far as this one did.
+fn ready_to_leave(successor: &Successor, load: &impl Fn() -> Result<SupervisorSpec, String>) -> Result<(), String> {
+    successor.look()?;
+    load().map(drop)
+}
+
+/// Leaves the plugins to the successor, with whatever it is told meanwhile.
+async fn leave(supervisor: Supervisor, interrupts: &mut Interrupts) -> Ended {
+    tracing::info!("SIGUSR2: leaving; the plugins run on and are taken back");
+    match Ended::of(supervisor.leave().await) {
+        // Somebody who wanted it to end meanwhile must not be forgotten over this.
+        Ended::Left { .. } => {
+            Ended::Left { end: tokio::time::timeout(Duration::ZERO, interrupts.next()).await.is_ok() }
+        }
+        Ended::Stopped => Ended::Stopped,
+    }
+}
+
+/// Waits for a signal to end. SIGHUP asks for something else, unless it says that the terminal is gone.
+async fn told_to_end(interrupts: &mut Interrupts, mut on_hang_up: impl AsyncFnMut()) {
+    let at_terminal = std::io::stderr().is_terminal();
+    loop {
+        match interrupts.next().await {
+            "SIGHUP" if !at_terminal || std::io::stderr().is_terminal() => on_hang_up().await,
+            signal => return tracing::info!("{signal}: stopping; once more stops by force"),
+        }
+    }
+}
+
+async fn reload(supervisor: &Supervisor) {
+    match supervisor.reload(false).await {
+        Ok(report) => tracing::info!("SIGHUP: reloaded: {report}"),
+        Err(error) => tracing::error!("SIGHUP: not reloaded, all goes on as it was: {error}"),
     }
 }

@@ -77,6 +77,19 @@ fn a_plugin_with_all_defaults() {
     let loaded = files.load(&["a.toml"]).unwrap();
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.files, [files.path("a.toml")]);
+    let defaults = PluginSpec {
+        name: String::new(),
+        command: Vec::new(),
+        cwd: PathBuf::new(),
+        env: BTreeMap::new(),
+        replicas: 1,
+        restart: RestartPolicy::Always,
+        backoff: BackoffSpec { min: SECOND / 10, max: 60 * SECOND, jitter: 0.2, reset: 60 * SECOND },
+        start_timeout: 10 * SECOND,
+        stop_grace: 5 * SECOND,
+        orphan_timeout: None,
+        enabled: true,
+    };
     let expected = SupervisorSpec {
         bus: "default".into(),
         directory: None,
@@ -88,15 +101,9 @@ fn a_plugin_with_all_defaults() {
             name: "hello".into(),
             command: vec![files.path("bin/hello").to_str().unwrap().into(), "-v".into()],
             cwd: files.root.path().to_owned(),
-            env: BTreeMap::new(),
-            replicas: 1,
-            restart: RestartPolicy::Always,
-            backoff: BackoffSpec { min: SECOND / 10, max: 60 * SECOND, jitter: 0.2, reset: 60 * SECOND },
-            start_timeout: 10 * SECOND,
-            stop_grace: 5 * SECOND,
-            orphan_timeout: None,
-            enabled: true,
+            ..defaults.clone()
         }],
+        defaults,
     };
     assert_eq!(loaded.spec, expected);
 }
@@ -171,5 +178,20 @@ fn there_is_no_second_place_of_defaults() {
         let error = compile(&[source("built in", text.join("\n")), plugin], vec![], &Programs::new([])).unwrap_err();
         let expected = "built in:1:1: a key has no default: plugbus itself is at fault";
         assert_eq!(error.to_string(), expected, "{key}");
+    }
+}
+
+#[test]
+fn how_long_an_orphan_waits() {
+    for (keys, expected) in [
+        ("", None),
+        ("orphan_timeout = '2s'", Some(2 * SECOND)),
+        ("orphan_timeout = 'off'", None),
+        ("on_supervisor_exit = 'stop'", Some(10 * SECOND)),
+        ("on_supervisor_exit = 'stop'\norphan_timeout = '1m'", Some(60 * SECOND)),
+    ] {
+        let files = Files::new(&[("a.toml", &format!("[plugins.x]\ncommand = ['/bin/true']\n{keys}"))]);
+        let loaded = load(&[files.path("a.toml")]).unwrap();
+        assert_eq!(loaded.spec.plugins[0].orphan_timeout, expected, "{keys}");
     }
 }

@@ -7,9 +7,13 @@
 
 mod act;
 mod attend;
+mod changes;
+mod orders;
 mod request;
 mod requests;
+mod rolling;
 mod slot;
+mod slots;
 mod succession;
 mod surveys;
 mod timers;
@@ -22,18 +26,23 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::journal::Journal;
+use super::operator::Operator;
 use super::output::Queue;
 use super::process::Cgroups;
 use super::report::SurveyReport;
 use super::startup::Inherited;
 use super::survey::{Connected, Rounds, Survey};
-use super::unit::{Epoch, RunProcess, Unit, UnitCommand, UnitEvent, UnitState, duration_in_words};
-use super::{SupervisorEnd, SupervisorSpec};
+use super::unit::{Epoch, RunProcess, UnitCommand, UnitEvent, UnitState, duration_in_words};
+use super::{PluginSpec, SupervisorEnd, SupervisorSpec};
 use crate::bus::{BusDir, PeerEvent};
 use attend::{Told, Workshop};
+pub(super) use changes::Reload;
+use orders::Errand;
+pub(super) use orders::{Order, OrderQuery, OrderRefusal};
 pub(super) use request::{NotReady, Request};
 use requests::Waiter;
-use slot::Slot;
+use rolling::Roll;
+use slots::Slots;
 use surveys::Heard;
 use timers::Timers;
 pub(super) use waiting::{WaitFound, WaitQuery, WaitRefusal};
@@ -65,9 +74,15 @@ pub(super) struct Setting {
 /// Owner of all units.
 #[derive(Debug)]
 pub(super) struct Dispatcher {
+    /// As it was configured.
     spec: SupervisorSpec,
+    /// What was ordered by hand, now and when it was last written down.
+    operator: Operator,
+    remembered: Operator,
+    /// The plugins as they are to run: what is configured, with what was ordered over it.
+    plugins: Vec<PluginSpec>,
     journal: Journal,
-    slots: Vec<Slot>,
+    slots: Slots,
     /// The unit and epoch of every instance that runs or is being started.
     instances: HashMap<String, (usize, Epoch)>,
     timers: Timers,
@@ -78,6 +93,8 @@ pub(super) struct Dispatcher {
     heard: Heard,
     surveys_wanted: Vec<oneshot::Sender<SurveyReport>>,
     waiters: Vec<Waiter>,
+    errands: Vec<Errand>,
+    rolls: Vec<Roll>,
     ready_waiters: Vec<oneshot::Sender<Result<(), Vec<NotReady>>>>,
     workshop: Workshop,
     events: mpsc::Receiver<Told>,
@@ -97,13 +114,11 @@ impl Dispatcher {
         let (tell, events) = mpsc::channel(EVENTS);
         let starts = Arc::new(Semaphore::new(STARTS));
         let workshop = Workshop { dir, queue, journal: journal.clone(), cgroups, events: tell, starts };
-        let misses = spec.survey.misses;
-        let slots = spec.plugins.iter().flat_map(|plugin| {
-            (0..plugin.replicas)
-                .map(move |replica| Slot::new(Unit::new(plugin.clone(), replica, misses, fastrand::u64(..), now)))
-        });
         let mut dispatcher = Self {
-            slots: slots.collect(),
+            operator: Operator::default(),
+            remembered: Operator::default(),
+            plugins: Vec::new(),
+            slots: Slots::default(),
             instances: HashMap::new(),
             timers: Timers::default(),
             rounds: Rounds::new(spec.survey.clone(), now),
@@ -112,6 +127,8 @@ impl Dispatcher {
             heard: Heard::default(),
             surveys_wanted: Vec::new(),
             waiters: Vec::new(),
+            errands: Vec::new(),
+            rolls: Vec::new(),
             ready_waiters: Vec::new(),
             workshop,
             events,
@@ -124,7 +141,8 @@ impl Dispatcher {
             spec,
             journal,
         };
-        dispatcher.take_over(inheritance);
+        dispatcher.take_stock();
+        dispatcher.inherit(inheritance);
         dispatcher
     }
 
@@ -154,11 +172,16 @@ impl Dispatcher {
     }
 
     fn start_enabled(&mut self) {
-        for unit in 0..self.slots.len() {
-            if self.slots[unit].unit.spec().enabled {
+        for unit in self.slots.all() {
+            if self.starts_by_itself(unit) {
                 self.tell(unit, UnitEvent::Asked(UnitCommand::Start));
             }
         }
+    }
+
+    fn starts_by_itself(&self, unit: usize) -> bool {
+        let spec = self.slots[unit].unit.spec();
+        spec.enabled && !self.operator.stopped.contains(&spec.name)
     }
 
     /// Whether all has been stopped that could be.
@@ -167,6 +190,9 @@ impl Dispatcher {
     }
 
     fn on_event(&mut self, unit: usize, event: UnitEvent) {
+        if !self.slots.contains(unit) {
+            return;
+        }
         let spawned = matches!(event, UnitEvent::Spawned { .. });
         self.tell(unit, event);
         if spawned {
@@ -190,7 +216,7 @@ impl Dispatcher {
             return;
         }
         self.journal.own("stopping");
-        for unit in (0..self.slots.len()).rev() {
+        for unit in self.slots.all().into_iter().rev() {
             self.tell(unit, UnitEvent::Asked(UnitCommand::Stop));
         }
         self.changed = true;
@@ -211,7 +237,7 @@ impl Dispatcher {
 
     fn on_standstill(&mut self, time: Duration) {
         self.journal.own(&format!("stood still for {}: stopped, suspended or starved", duration_in_words(time)));
-        for unit in 0..self.slots.len() {
+        for unit in self.slots.all() {
             self.tell(unit, UnitEvent::StoodStill { time });
         }
     }

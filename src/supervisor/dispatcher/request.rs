@@ -2,7 +2,10 @@
 
 use tokio::sync::oneshot;
 
+use super::changes::Reload;
+use super::orders::{OrderAnswer, OrderQuery};
 use super::waiting::{WaitFound, WaitQuery, WaitRefusal};
+use crate::supervisor::PluginRequest;
 use crate::supervisor::report::{StatusReport, SurveyReport};
 
 /// A question or an order, and where its answer goes; whoever asked may have gone away meanwhile.
@@ -16,6 +19,19 @@ pub(in crate::supervisor) enum Request {
     WaitReady(oneshot::Sender<Result<(), Vec<NotReady>>>),
     /// The plugins that are to run and are not ready at this moment.
     NotReady(oneshot::Sender<Vec<NotReady>>),
+    Order(OrderQuery, OrderAnswer),
+    Scale {
+        name: String,
+        replicas: u32,
+        wait: bool,
+        answer: OrderAnswer,
+    },
+    Add {
+        request: PluginRequest,
+        wait: bool,
+        answer: OrderAnswer,
+    },
+    Reload(Reload),
     /// Stop every plugin, then end.
     Stop,
     /// End, and leave every plugin as it is.

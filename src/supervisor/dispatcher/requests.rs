@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::waiting::{Prospect, WaitFound, WaitQuery, WaitRefusal, look};
 use super::{Dispatcher, NotReady, Request};
 use crate::supervisor::report::{StatusReport, SurveyReport};
-use crate::supervisor::unit::{Unit, UnitState};
+use crate::supervisor::unit::Unit;
 
 /// Somebody who waits for an instance that can serve a call.
 #[derive(Debug)]
@@ -33,6 +33,10 @@ impl Dispatcher {
                 self.changed = true;
             }
             Request::NotReady(answer) => drop(answer.send(self.not_ready())),
+            Request::Order(query, answer) => self.on_order(&query, answer),
+            Request::Scale { name, replicas, wait, answer } => self.on_scale(&name, replicas, wait, answer),
+            Request::Add { request, wait, answer } => self.on_add(request, wait, answer),
+            Request::Reload(reload) => self.on_reload(reload),
             Request::Stop => self.stop_all(),
             Request::Leave => self.let_go(),
         }
@@ -66,6 +70,9 @@ impl Dispatcher {
         if !std::mem::take(&mut self.changed) {
             return;
         }
+        self.serve_rolls();
+        self.serve_errands();
+        self.bury();
         for waiter in std::mem::take(&mut self.waiters) {
             let prospect = match self.stopping {
                 true => Prospect::Never(WaitRefusal::Stopping),
@@ -88,9 +95,9 @@ impl Dispatcher {
 
     /// Whether all that is enabled is ready; `None` while that may still come.
     fn readiness(&self) -> Option<Result<(), Vec<NotReady>>> {
-        let enabled = || self.slots.iter().map(|slot| &slot.unit).filter(|unit| unit.spec().enabled);
-        let is_hopeless = |unit: &Unit| matches!(unit.state(), UnitState::Failed | UnitState::Stopped);
-        if enabled().all(|unit| unit.state() == UnitState::Ready) {
+        let enabled = || self.slots.iter().map(|slot| &slot.unit).filter(|unit| unit.is_wanted());
+        let is_hopeless = |unit: &Unit| unit.state().is_at_rest();
+        if enabled().all(|unit| unit.state().takes_calls()) {
             Some(Ok(()))
         } else if self.stopping || enabled().any(is_hopeless) {
             Some(Err(self.not_ready()))
@@ -102,7 +109,7 @@ impl Dispatcher {
     fn not_ready(&self) -> Vec<NotReady> {
         let units = self.slots.iter().map(|slot| &slot.unit);
         units
-            .filter(|unit| unit.spec().enabled && unit.state() != UnitState::Ready)
+            .filter(|unit| unit.is_wanted() && !unit.state().takes_calls())
             .map(|unit| NotReady {
                 name: unit.spec().name.clone(),
                 reason: format!("{}: {}", unit.state(), unit.reason()),

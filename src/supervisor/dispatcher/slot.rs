@@ -24,6 +24,8 @@ pub(super) struct Slot {
     pub(super) dropped_lines: Arc<AtomicU64>,
     /// What a supervisor before this one left of it, until the unit takes it back.
     pub(super) inherited: Option<Inherited>,
+    /// It is to be taken away once it is at rest.
+    pub(super) retiring: bool,
 }
 
 /// The dispatcher's side of one process.
@@ -39,7 +41,14 @@ pub(super) struct Attended {
 
 impl Slot {
     pub(super) fn new(unit: Unit) -> Self {
-        Self { unit, since: String::new(), attended: None, dropped_lines: Arc::default(), inherited: None }
+        Self {
+            unit,
+            since: String::new(),
+            attended: None,
+            dropped_lines: Arc::default(),
+            inherited: None,
+            retiring: false,
+        }
     }
 
     /// The process of that epoch, if it is the newest.

@@ -13,7 +13,8 @@ const FAREWELL: Duration = Duration::from_secs(10);
 
 impl Dispatcher {
     /// Gives each instance that was found to its unit; what has none is ended in the background.
-    pub(super) fn take_over(&mut self, inheritance: Vec<Inherited>) {
+    pub(super) fn inherit(&mut self, inheritance: Vec<Inherited>) {
+        let numbers = self.slots.all();
         let units: Vec<_> =
             self.slots.iter().map(|slot| (slot.unit.spec().name.as_str(), slot.unit.replica())).collect();
         let claims: Vec<_> = inheritance.iter().map(Inherited::claim).collect();
@@ -21,14 +22,17 @@ impl Dispatcher {
         let kept: Vec<_> = inheritance.iter().map(|inherited| inherited.record.instance.clone()).collect();
         remove_stale_files(&self.workshop.dir, &kept, &self.journal);
         for (inherited, place) in inheritance.into_iter().zip(places) {
-            match place {
-                Some(unit) => self.take_over_one(unit, inherited),
-                None => self.end_leftover(inherited),
+            match place.map(|place| numbers[place]) {
+                // Nothing is to be decided about the end of what is not to run.
+                Some(unit) if inherited.process.is_some() || self.starts_by_itself(unit) => {
+                    self.inherit_one(unit, inherited);
+                }
+                _ => self.end_leftover(inherited),
             }
         }
     }
 
-    fn take_over_one(&mut self, unit: usize, mut inherited: Inherited) {
+    fn inherit_one(&mut self, unit: usize, mut inherited: Inherited) {
         let slot = &mut self.slots[unit];
         let record = &mut inherited.record;
         record.replica = Some(slot.unit.replica());
@@ -48,7 +52,10 @@ impl Dispatcher {
         let lives = process.is_some();
         slot.inherited = Some(inherited);
         self.tell(unit, UnitEvent::Found(found));
-        if changed && lives {
+        if self.operator.stopped.contains(&self.slots[unit].unit.spec().name) {
+            // Its supervisor was gone before the order was carried out.
+            self.tell(unit, UnitEvent::Asked(UnitCommand::Stop));
+        } else if changed && lives {
             self.journal.noted(self.slots[unit].subject(), "its configuration is another than it was started with");
             self.tell(unit, UnitEvent::Asked(UnitCommand::Restart));
         }

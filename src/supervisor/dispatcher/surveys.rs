@@ -22,7 +22,7 @@ impl Dispatcher {
         let (slots, connected) = (&self.slots, &self.connected);
         let census = || {
             let mut census = Census { connected: connected.len(), ..Census::default() };
-            for slot in slots {
+            for slot in slots.iter() {
                 let Some(process) = slot.unit.process() else { continue };
                 match slot.unit.state() {
                     UnitState::Ready | UnitState::Draining => census.established.insert(process.instance.clone()),

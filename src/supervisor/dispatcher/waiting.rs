@@ -64,10 +64,7 @@ pub(super) fn look<'a>(query: &WaitQuery, units: impl Iterator<Item = &'a Unit> 
     if let Some(found) = fitting.clone().find_map(|unit| ready(unit, query)) {
         return Prospect::Ready(found);
     }
-    if fitting
-        .clone()
-        .any(|unit| !matches!(unit.state(), UnitState::Stopped | UnitState::Failed | UnitState::Disabled))
-    {
+    if fitting.clone().any(|unit| !unit.state().is_at_rest()) {
         return Prospect::Soon;
     }
     // A plugin that never ran is no likely owner of a method that nobody has asked it for by name.
@@ -89,7 +86,7 @@ pub(super) fn look<'a>(query: &WaitQuery, units: impl Iterator<Item = &'a Unit> 
 }
 
 fn ready(unit: &Unit, query: &WaitQuery) -> Option<WaitFound> {
-    let instance = &unit.process().filter(|_| unit.state() == UnitState::Ready)?.instance;
+    let instance = &unit.process().filter(|_| unit.state().takes_calls())?.instance;
     let found = WaitFound { plugin: unit.spec().name.clone(), instance: instance.clone() };
     (!query.not.contains(instance)).then_some(found)
 }
@@ -105,7 +102,7 @@ fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String
     wire::nearest(wanted, names).into_iter().map(str::to_owned).collect()
 }
 
-fn did_you_mean(nearest: &[String]) -> String {
+pub(super) fn did_you_mean(nearest: &[String]) -> String {
     match nearest {
         [] => String::new(),
         names => format!("; did you mean {}?", names.join(" or ")),
@@ -114,31 +111,16 @@ fn did_you_mean(nearest: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::{Duration, Instant};
 
     use super::*;
     use crate::bus::ProcessId;
-    use crate::supervisor::unit::{Epoch, ExitState, UnitAnswer, UnitCommand, UnitEvent};
-    use crate::supervisor::{BackoffSpec, PluginSpec, RestartPolicy};
+    use crate::supervisor::unit::{Epoch, ExitState, UnitAnswer, UnitCommand, UnitEvent, sample_spec};
+    use crate::supervisor::{PluginSpec, RestartPolicy};
     use crate::wire::{Info, Load, MethodInfo, Phase};
 
     fn stopped(name: &str) -> Unit {
-        let wait = Duration::from_secs(60);
-        let backoff = BackoffSpec { min: wait, max: wait, jitter: 0.0, reset: wait };
-        let spec = PluginSpec {
-            name: name.into(),
-            command: vec!["x".into()],
-            cwd: "/".into(),
-            env: BTreeMap::new(),
-            replicas: 1,
-            restart: RestartPolicy::OnFailure,
-            backoff,
-            start_timeout: wait,
-            stop_grace: wait,
-            orphan_timeout: None,
-            enabled: true,
-        };
+        let spec = PluginSpec { name: name.into(), restart: RestartPolicy::OnFailure, ..sample_spec() };
         Unit::new(spec, 0, 3, 1, Instant::now())
     }
 

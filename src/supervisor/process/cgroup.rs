@@ -7,11 +7,18 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::bus::ProcessId;
+use crate::bus::{ProcessId, new_instance};
 
 /// What `statfs` calls the file system: `CGROUP2_SUPER_MAGIC`.
 const CGROUP2: u64 = 0x6367_7270;
+
+/// What the names of all groups begin with.
+const PREFIX: &str = "plugbus.";
+
+/// A group that is empty for so long has nobody who looks after it.
+const ABANDONED: Duration = Duration::from_secs(60);
 
 /// Where groups can be made: the supervisor's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +35,26 @@ impl Cgroups {
         let own = mounts.lines().find_map(|mount| below(mount, &own)).ok_or("no cgroup2 file system is mounted")?;
         let groups = Self { own };
         groups.prove().map_err(|error| format!("{}: {error}", groups.own.display()))?;
+        groups.remove_abandoned();
         Ok(groups)
+    }
+
+    /// Removes empty groups of instances that were killed together with their supervisor, on whatever bus.
+    ///
+    /// Only who lives keeps a group from being removed. One that was just made is empty for a moment.
+    fn remove_abandoned(&self) {
+        for entry in fs::read_dir(&self.own).into_iter().flatten().flatten() {
+            let made = entry.metadata().and_then(|found| found.modified()).ok();
+            let is_old = made.and_then(|made| made.elapsed().ok()).is_some_and(|age| age >= ABANDONED);
+            if is_old && entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+                let _ = Cgroup { path: entry.path() }.remove();
+            }
+        }
     }
 
     /// Makes a group and removes it: permissions say less than trying does.
     fn prove(&self) -> io::Result<()> {
-        let probe = Cgroup { path: self.own.join(format!("plugbus.probe.{}", std::process::id())) };
+        let probe = Cgroup { path: self.own.join(format!("{PREFIX}probe.{}", new_instance())) };
         fs::create_dir(&probe.path)?;
         let able = fs::metadata(probe.path.join("cgroup.kill")).map(drop);
         fs::remove_dir(&probe.path).and(able)
@@ -107,7 +128,7 @@ impl Cgroup {
 
 /// The name is for people; the instance makes it unique on this machine.
 fn directory(name: &str, instance: &str) -> String {
-    format!("plugbus.{name}.{instance}")
+    format!("{PREFIX}{name}.{instance}")
 }
 
 /// A process's path in the tree of version 2.

@@ -1,6 +1,7 @@
 //! What a plugin's process is given.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -72,14 +73,15 @@ impl Launch {
         if !self.cwd.as_os_str().is_empty() {
             command.current_dir(&self.cwd);
         }
-        // A supervisor may itself be somebody's plugin; its identity is not its children's.
-        for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"PLUGBUS_") {
-                command.env_remove(name);
-            }
-        }
-        command.envs(&self.env);
+        command.env_clear().envs(self.variables());
         command
+    }
+
+    /// The supervisor's own variables, with the plugin's in their place.
+    pub(super) fn variables(&self) -> BTreeMap<OsString, OsString> {
+        // A supervisor may itself be somebody's plugin; its identity is not its children's.
+        let inherited = std::env::vars_os().filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"PLUGBUS_"));
+        inherited.chain(self.env.iter().map(|(name, value)| (name.into(), value.into()))).collect()
     }
 }
 

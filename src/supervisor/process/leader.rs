@@ -50,6 +50,11 @@ impl Leader {
         self.child.is_some()
     }
 
+    /// Whether it was collected or let go.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
     pub(super) fn terminate_group(&self) {
         self.signal_group(Signal::TERM);
         self.signal_group(Signal::CONT);

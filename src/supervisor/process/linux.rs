@@ -11,7 +11,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::Launch;
 use super::exit_info::exit_of;
+use super::image::{self, Image};
 use super::table::Row;
 use crate::bus::ProcessId;
 use crate::supervisor::unit::ExitState;
@@ -96,7 +98,11 @@ pub(in crate::supervisor) fn group_of(pid: u32) -> Option<u32> {
 
 /// Has the child lead a session of its own, and join a cgroup by writing to its `cgroup.procs`, before its program
 /// is executed.
-pub(super) fn set_apart(command: &mut Command, procs: Option<File>) {
+///
+/// # Errors
+/// Where the program cannot be given what it is to be given.
+pub(super) fn set_apart(command: &mut Command, launch: &Launch, procs: Option<File>) -> io::Result<()> {
+    let image = Image::new(&launch.program, &launch.arguments, launch.variables().into_iter())?;
     let prepare = move || {
         // The signals of the supervisor's terminal are not for plugins, and what hangs up there is not theirs.
         rustix::process::setsid()?;
@@ -104,14 +110,16 @@ pub(super) fn set_apart(command: &mut Command, procs: Option<File>) {
             // A zero is whoever writes it. Refused, it stays where the supervisor is, which finds out by itself.
             let _ = rustix::io::write(procs, b"0");
         }
-        Ok(())
+        image::unblock_signals();
+        Err(image.execute())
     };
     // SAFETY: between fork and exec nothing may be done that another thread of the parent could be in the middle
-    // of. These are two system calls, made without a library function that locks or allocates.
+    // of. These are system calls, made without a library function that locks or allocates.
     #[expect(unsafe_code, reason = "std has no setsid, and entering a cgroup after exec would be too late")]
     unsafe {
         command.pre_exec(prepare);
     }
+    Ok(())
 }
 
 /// Has this process inherit the orphans of all it starts, instead of process 1.

@@ -13,6 +13,8 @@ mod error;
 #[cfg(target_os = "linux")]
 mod exit_info;
 mod group;
+#[cfg(target_os = "linux")]
+mod image;
 mod leader;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -32,6 +34,7 @@ use linux as system;
 use other as system;
 
 use std::os::fd::OwnedFd;
+use std::thread;
 use std::time::Duration;
 
 pub(super) use cgroup::{Cgroup, Cgroups};
@@ -77,9 +80,9 @@ pub(super) struct Spawned {
 /// [`SpawnError`] says in words what is wrong; no process is left behind then.
 pub(super) fn spawn(launch: &Launch, mut tree: Tree) -> Result<Spawned, SpawnError> {
     let mut command = launch.command();
-    system::set_apart(&mut command, tree.make_cgroup());
+    let set_apart = system::set_apart(&mut command, launch, tree.make_cgroup());
     let birth = Birth::begin();
-    let spawned = command.spawn();
+    let spawned = set_apart.and_then(|()| command.spawn());
     let mut child = spawned.map_err(|error| {
         tree.remove_cgroup();
         SpawnError::diagnose(&error, launch)
@@ -176,5 +179,16 @@ impl Process {
     /// Lets the process live on by itself.
     pub(super) fn let_go(mut self) {
         self.leader.let_go();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.leader.is_over() {
+            self.kill();
+            // Takes longer than a drop may, and is best effort: the record is there for the next supervisor.
+            let tree = self.tree.clone();
+            let _ = thread::Builder::new().name("plugbus-end".into()).spawn(move || tree.end_blocking());
+        }
     }
 }

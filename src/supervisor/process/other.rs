@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process, waitid};
 use tokio::sync::oneshot;
 
+use super::Launch;
 use crate::bus::ProcessId;
 use crate::supervisor::unit::ExitState;
 
@@ -79,8 +80,10 @@ pub(in crate::supervisor) fn group_of(pid: u32) -> Option<u32> {
 }
 
 /// Has the child lead a group of its own; there are no cgroups here.
-pub(super) fn set_apart(command: &mut Command, _: Option<File>) {
+#[expect(clippy::unnecessary_wraps, reason = "the same shape as where more can go wrong")]
+pub(super) fn set_apart(command: &mut Command, _: &Launch, _: Option<File>) -> io::Result<()> {
     command.process_group(0);
+    Ok(())
 }
 
 /// Orphans go to process 1 here.

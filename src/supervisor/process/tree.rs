@@ -129,6 +129,19 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// As [`end`](Self::end), for a thread of its own.
+    pub(super) fn end_blocking(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = LOOKS.0;
+        while self.kill(None).is_some() && Instant::now() < deadline {
+            // Nobody unparks this thread: it is the pause between two looks.
+            std::thread::park_timeout(pause);
+            pause = (pause * 2).min(LOOKS.1);
+        }
+    }
+}
+
 impl Survivor {
     pub(super) fn of(process: ProcessId) -> Self {
         Self { pid: process.pid, program: table::program(process.pid) }

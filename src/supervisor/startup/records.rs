@@ -1,5 +1,6 @@
 //! What the supervisor has started, on disk, for a supervisor that comes after it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -94,11 +95,20 @@ fn boot() -> Option<String> {
     Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
 }
 
+/// Whether a file has the name of a record, `NAME.INSTANCE.json`; others are somebody else's.
+fn is_record(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    name.strip_suffix(".json").is_some_and(|name| name.split('.').count() == 2)
+}
+
 /// Every record there is; what cannot be read is removed, and named with what became of it.
 pub(super) fn read_all(dir: &BusDir) -> (Vec<InstanceRecord>, Vec<String>) {
     let (mut records, mut unreadable) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(dir.state_dir()).into_iter().flatten().flatten() {
         let path = entry.path();
+        if !is_record(&path) {
+            continue;
+        }
         match InstanceRecord::read(&path) {
             Some(record) if record.path(dir) == path => records.push(record),
             _ => unreadable.push(match fs::remove_file(&path) {

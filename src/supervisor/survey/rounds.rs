@@ -100,6 +100,12 @@ impl Rounds {
         }
     }
 
+    /// Asks in another rhythm from now on; a round under way keeps its window.
+    pub(in crate::supervisor) fn reconfigure(&mut self, spec: SurveySpec, now: Instant) {
+        self.next_regular = now + spec.interval;
+        self.spec = spec;
+    }
+
     /// The number of the newest round.
     pub(in crate::supervisor) fn number(&self) -> u64 {
         self.number

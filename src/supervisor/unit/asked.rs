@@ -18,7 +18,7 @@ impl Unit {
             UnitCommand::Reset => self.on_reset(now),
             UnitCommand::Disable => self.on_disable(now),
             UnitCommand::Enable => {
-                self.disabled = false;
+                self.spec.enabled = true;
                 self.on_start("enabled", now);
             }
             UnitCommand::Reconfigure { spec, misses } => (self.spec, self.misses) = (*spec, misses),
@@ -74,7 +74,7 @@ impl Unit {
     }
 
     fn on_disable(&mut self, now: Instant) {
-        self.disabled = true;
+        self.spec.enabled = false;
         self.on_stop("disabled", now);
         if self.state == UnitState::Stopped {
             self.enter(UnitState::Disabled, "disabled".into(), now);
@@ -83,6 +83,6 @@ impl Unit {
 
     /// The state of a unit that does not run and is not to.
     pub(super) fn at_rest(&self) -> UnitState {
-        if self.disabled { UnitState::Disabled } else { UnitState::Stopped }
+        if self.spec.enabled { UnitState::Stopped } else { UnitState::Disabled }
     }
 }

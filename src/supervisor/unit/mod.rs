@@ -26,6 +26,8 @@ pub(super) use exit::ExitState;
 pub(super) use found::Found;
 pub(super) use reason::duration as duration_in_words;
 pub use state::UnitState;
+#[cfg(test)]
+pub(super) use tests::sample_spec;
 
 use super::PluginSpec;
 use super::policy::backoff::Backoff;
@@ -42,8 +44,6 @@ pub(super) struct Unit {
     misses: u32,
     /// Whether it is to run, as far as commands go.
     wanted: bool,
-    /// Whether it rests as `disabled` and not as `stopped`.
-    disabled: bool,
     state: UnitState,
     reason: String,
     state_since: Instant,
@@ -69,17 +69,15 @@ struct LastEnd {
 impl Unit {
     /// A unit that does not run yet; the seed is all the randomness it will ever have.
     pub(super) fn new(spec: PluginSpec, replica: u32, misses: u32, seed: u64, now: Instant) -> Self {
-        let disabled = !spec.enabled;
-        let (state, reason) = match disabled {
-            true => (UnitState::Disabled, "not enabled"),
-            false => (UnitState::Stopped, "not started yet"),
+        let (state, reason) = match spec.enabled {
+            true => (UnitState::Stopped, "not started yet"),
+            false => (UnitState::Disabled, "not enabled"),
         };
         Self {
             spec,
             replica,
             misses,
             wanted: false,
-            disabled,
             state,
             reason: reason.into(),
             state_since: now,

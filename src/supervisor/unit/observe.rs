@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::run::{LastAnswer, RunProcess};
-use super::{Unit, UnitState};
+use super::{Epoch, Unit, UnitState};
 use crate::supervisor::PluginSpec;
 use crate::supervisor::report::{AnswerReport, EndReport, PluginStatus};
 use crate::wire::MethodInfo;
@@ -15,6 +15,11 @@ impl Unit {
 
     pub(in crate::supervisor) fn replica(&self) -> u32 {
         self.replica
+    }
+
+    /// Its newest process; 0 before the first.
+    pub(in crate::supervisor) fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     pub(in crate::supervisor) fn state(&self) -> UnitState {
@@ -30,7 +35,6 @@ impl Unit {
     }
 
     /// Whether it is to run, as far as commands go; its restart policy may have given up all the same.
-    #[cfg(test)]
     pub(in crate::supervisor) fn is_wanted(&self) -> bool {
         self.wanted
     }

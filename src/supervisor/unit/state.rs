@@ -63,6 +63,18 @@ impl UnitState {
         matches!(self, Self::Starting | Self::Ready | Self::Draining | Self::Silent | Self::Stopping)
     }
 
+    /// Whether nothing happens any more until somebody wants it to.
+    #[must_use]
+    pub fn is_at_rest(self) -> bool {
+        matches!(self, Self::Failed | Self::Stopped | Self::Disabled)
+    }
+
+    /// Whether callers can find it in this state.
+    #[must_use]
+    pub fn takes_calls(self) -> bool {
+        self == Self::Ready
+    }
+
     /// The legal transitions: the only place that knows them.
     pub(in crate::supervisor) fn may_become(self, next: Self) -> bool {
         use UnitState::{BackingOff, Disabled, Draining, Failed, Ready, Silent, Starting, Stopped, Stopping};

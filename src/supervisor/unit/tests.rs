@@ -10,14 +10,15 @@ use crate::supervisor::policy::health::RoundOutcome;
 use crate::supervisor::{BackoffSpec, RestartPolicy};
 use crate::wire::{Info, Load, Phase};
 
-fn spec(restart: RestartPolicy) -> PluginSpec {
+/// A plugin as tests have it.
+pub(in crate::supervisor) fn sample_spec() -> PluginSpec {
     PluginSpec {
         name: "text".into(),
         command: vec!["plugbus-text".into()],
         cwd: PathBuf::new(),
         env: std::collections::BTreeMap::new(),
         replicas: 1,
-        restart,
+        restart: RestartPolicy::Always,
         backoff: BackoffSpec {
             min: Duration::from_millis(100),
             max: Duration::from_secs(60),
@@ -29,6 +30,10 @@ fn spec(restart: RestartPolicy) -> PluginSpec {
         orphan_timeout: None,
         enabled: true,
     }
+}
+
+fn spec(restart: RestartPolicy) -> PluginSpec {
+    PluginSpec { restart, ..sample_spec() }
 }
 
 /// A unit, the time, and what it did.

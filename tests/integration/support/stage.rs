@@ -1,9 +1,9 @@
 //! A whole bus of a test: a configuration, a supervisor that runs it, and callers.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use std::{fs, io};
 
 use plugbus::bus::{BusDir, Card, ProcessId};
 use plugbus::config;
@@ -209,6 +209,23 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// Removes the cgroups of instances whose supervisor is not there any more to do it.
+    fn remove_cgroups(&self) {
+        for entry in fs::read_dir(self.bus.state_dir()).into_iter().flatten().flatten() {
+            let record = fs::read(entry.path()).unwrap_or_default();
+            let record: Value = serde_json::from_slice(&record).unwrap_or_default();
+            if let Some(path) = record["cgroup"].as_str() {
+                // Not there, or somebody in it still ends.
+                let _ = eventually("the cgroup is empty", || match fs::remove_dir(path) {
+                    Err(error) if error.kind() == io::ErrorKind::ResourceBusy => None,
+                    other => Some(other),
+                });
+            }
+        }
+    }
+}
+
 impl Drop for Stage {
     fn drop(&mut self) {
         match self.keeper.take() {
@@ -226,5 +243,6 @@ impl Drop for Stage {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
         }
+        self.remove_cgroups();
     }
 }
