@@ -27,5 +27,6 @@ mod restarts;
 mod rolling;
 mod stopping;
 mod strangers;
+mod succession;
 mod supervise;
 mod support;

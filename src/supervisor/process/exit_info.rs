@@ -36,7 +36,7 @@ pub(super) fn exit_of(pidfd: BorrowedFd<'_>) -> Option<ExitState> {
 }
 
 /// What `wait` has always called a status: the signal in the low seven bits, above them the code.
-fn exit_state(status: i32) -> ExitState {
+pub(super) fn exit_state(status: i32) -> ExitState {
     match status & 0x7f {
         0 => ExitState::Code((status >> 8) & 0xff),
         signal => ExitState::Signal(signal),

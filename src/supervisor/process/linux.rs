@@ -12,14 +12,14 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::Launch;
-use super::exit_info::exit_of;
+use super::exit_info::{exit_of, exit_state};
 use super::image::{self, Image};
-use super::table::Row;
+use super::table::{Row, status_of_zombie};
 use crate::bus::ProcessId;
 use crate::supervisor::unit::ExitState;
 
-/// How long a process that has exited may take to be reaped by its parent, so that its exit can be known.
-const REAPING: Duration = Duration::from_millis(500);
+/// How long the kernel may take from the end of a zombie to telling its exit.
+const REAPING: Duration = Duration::from_millis(20);
 
 /// Tells when one process has exited.
 #[derive(Debug)]
@@ -49,13 +49,16 @@ impl ExitWatch {
         }
     }
 
-    /// How a process exited that is another's to reap; unknown where the kernel or the other does not tell.
-    pub(super) async fn exit(&mut self) -> ExitState {
-        let told = tokio::time::timeout(REAPING, self.reaped()).await.is_ok();
-        // A kernel that does not report the reaping may have it all the same.
-        let exit = exit_of(self.pidfd.get_ref().as_fd());
-        tracing::debug!(told, ?exit, "the exit of a process that is another's child");
-        exit.unwrap_or(ExitState::Unknown)
+    /// How a process exited that is another's to reap; unknown where it cannot be found out in time.
+    ///
+    /// While it is a zombie the process table tells, once it is reaped the pidfd does (Linux 6.15).
+    pub(super) async fn exit(&mut self, process: ProcessId) -> ExitState {
+        if let Some(status) = status_of_zombie(process) {
+            return exit_state(status);
+        }
+        // Reaped already, but for a moment in which neither tells.
+        let _ = tokio::time::timeout(REAPING, self.reaped()).await;
+        exit_of(self.pidfd.get_ref().as_fd()).unwrap_or(ExitState::Unknown)
     }
 
     /// The pidfd hangs up when the zombie is collected.

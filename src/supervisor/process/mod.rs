@@ -147,7 +147,7 @@ impl Process {
         self.kill();
         match self.leader.is_child() {
             true => self.leader.exit(),
-            false => self.watch.exit().await,
+            false => self.watch.exit(self.leader.id()).await,
         }
     }
 

@@ -62,7 +62,7 @@ impl ExitWatch {
 
     /// How a process exited that is another's to reap: nobody tells.
     #[expect(clippy::unused_async, reason = "the same name and shape as where the kernel tells")]
-    pub(super) async fn exit(&mut self) -> ExitState {
+    pub(super) async fn exit(&mut self, _: ProcessId) -> ExitState {
         ExitState::Unknown
     }
 }

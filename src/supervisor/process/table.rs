@@ -18,15 +18,38 @@ pub(super) struct Row {
 impl Row {
     /// Whoever has that pid now.
     pub(super) fn read(pid: u32) -> Option<Self> {
-        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-        // The second field is the program's name in parentheses, which may hold anything, `)` included.
-        let after_name = text.iter().rposition(|byte| *byte == b')')?;
-        let mut fields = std::str::from_utf8(text.get(after_name + 2..)?).ok()?.split(' ');
+        Self::parse(pid, &std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(pid: u32, text: &[u8]) -> Option<Self> {
+        let mut fields = fields(text)?;
         let exited = matches!(fields.next()?, "Z" | "X" | "x");
         let [parent, group, session] = [(); 3].map(|()| fields.next().and_then(|field| field.parse().ok()));
         let start_time = fields.nth(15)?.parse().ok()?;
         Some(Self { id: ProcessId { pid, start_time }, parent: parent?, group: group?, session: session?, exited })
     }
+}
+
+/// What stands after the program's name in a line of `/proc/PID/stat`: from its third field on.
+fn fields(text: &[u8]) -> Option<std::str::Split<'_, char>> {
+    // The second field is that name in parentheses, which may hold anything, `)` included.
+    let after_name = text.iter().rposition(|byte| *byte == b')')?;
+    Some(std::str::from_utf8(text.get(after_name + 2..)?).ok()?.trim_end().split(' '))
+}
+
+/// The status of a process that has exited and is not yet reaped, as `wait` would tell it (field 52).
+///
+/// `None` where it is not a zombie, and where this process may not know: then the kernel writes a zero.
+pub(super) fn status_of_zombie(process: ProcessId) -> Option<i32> {
+    use std::os::unix::fs::MetadataExt;
+    let text = std::fs::read(format!("/proc/{}/stat", process.pid)).ok()?;
+    let row = Row::parse(process.pid, &text)?;
+    let status = fields(&text)?.nth(49)?.parse().ok()?;
+    let own = rustix::process::geteuid().as_raw();
+    let is_told = status != 0
+        || own == 0
+        || std::fs::metadata(format!("/proc/{}", process.pid)).is_ok_and(|found| found.uid() == own);
+    (row.exited && row.id == process && is_told).then_some(status)
 }
 
 /// Every pid there is.
@@ -96,7 +119,13 @@ mod tests {
         assert_eq!((given.get("TEST_GIVEN"), given.get("TEST_GIVE")), (Some(&b"a=b"[..]), None));
         assert_eq!(program(child.id()), "sleep");
         assert!(sees(child.id(), Path::new("/tmp")) && !sees(child.id(), Path::new("/no/such/place")));
+        assert_eq!(status_of_zombie(row.id), None);
         child.kill().unwrap();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while status_of_zombie(row.id).is_none() {
+            assert!(std::time::Instant::now() < end);
+        }
+        assert_eq!(status_of_zombie(row.id), Some(9));
         child.wait().unwrap();
         assert_eq!((program(child.id()), Row::read(child.id())), (String::new(), None));
     }

@@ -1,9 +1,10 @@
 //! A whole bus of a test: a configuration, a supervisor that runs it, and callers.
 
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use std::{fs, io};
 
 use plugbus::bus::{BusDir, Card, ProcessId};
 use plugbus::config;
@@ -18,6 +19,9 @@ use super::{eventually, eventually_or, processes_of, signal};
 
 /// Longer than anything takes that goes well.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
+
+/// What supervisors in processes of their own said.
+const SAID: &str = "supervise.log";
 
 /// A supervisor on a bus of its own; when dropped, nothing of it is left.
 pub(crate) struct Stage {
@@ -65,18 +69,31 @@ impl Stage {
 
     /// Starts the supervisor in a process of its own, and waits until it can be called.
     pub(crate) fn supervise_apart(&mut self, config: &str, change: impl FnOnce(&mut Command) -> &mut Command) {
+        self.launch(config, change);
+        self.until_callable();
+    }
+
+    /// Starts the supervisor in a process of its own, and waits for nothing.
+    pub(crate) fn launch(&mut self, config: &str, change: impl FnOnce(&mut Command) -> &mut Command) {
         let file = self.write_config(config);
         let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus"));
         command.arg("supervise").arg("-c").arg(file);
-        command.env("PLUGBUS_DIR", self.root.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = change(&mut command).spawn().unwrap();
+        command.env("PLUGBUS_DIR", self.root.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        // What it said is shown with a test that fails.
+        let said = fs::OpenOptions::new().create(true).append(true).open(self.root.path().join(SAID)).unwrap();
+        command.stderr(said);
+        self.keeper = Some(Keeper::Program(change(&mut command).spawn().unwrap()));
+    }
+
+    /// Waits until the supervisor in its own process can be called.
+    pub(crate) fn until_callable(&mut self) {
+        let Some(Keeper::Program(child)) = &mut self.keeper else { panic!("no process to wait for") };
         let pid = child.id();
         eventually("the supervisor can be called", || {
             let ended = child.try_wait().unwrap();
             assert!(ended.is_none(), "the supervisor ended with {ended:?}");
             self.bus.cards().unwrap().into_iter().find(|card| card.name == "supervisor" && card.process.pid == pid)
         });
-        self.keeper = Some(Keeper::Program(child));
     }
 
     /// What the configuration says, for this bus.
@@ -228,6 +245,10 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = fs::read(self.root.path().join(SAID)).unwrap_or_default();
+            let _ = io::stderr().write_all(&said);
+        }
         match self.keeper.take() {
             // Without its runtime the supervisor kills every plugin.
             Some(Keeper::Library(_supervisor, runtime)) => runtime.shutdown_timeout(Duration::from_secs(5)),
