@@ -3,11 +3,10 @@
 //! The process stays the same, and with it its pid, its children, its terminal. Signals that come in between are
 //! kept back until the new program listens to them.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::mem::MaybeUninit;
-use std::os::unix::process::CommandExt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::{env, io, ptr};
 
 use rustix::fs::{Access, access};
@@ -61,25 +60,37 @@ impl Successor {
                 libc::raise(libc::SIGTERM);
             }
         }
-        let error = Command::new(&self.program).args(&self.arguments).exec();
-        ignore_broken_pipes();
+        let error = self.become_it();
         hear_signals();
         error
+    }
+
+    fn become_it(&self) -> io::Error {
+        let found = self.look().map_err(|problem| io::Error::new(io::ErrorKind::NotFound, problem));
+        let words = [self.program.clone()].into_iter().chain(self.arguments.iter().cloned());
+        let words: Result<Vec<_>, _> = words.map(|word| CString::new(word.into_vec())).collect();
+        let (path, words) = match (found.and_then(|path| Ok(CString::new(path.into_os_string().into_vec())?)), words)
+        {
+            (Ok(path), Ok(words)) => (path, words),
+            (Err(error), _) => return error,
+            (_, Err(error)) => return error.into(),
+        };
+        let pointers: Vec<_> = words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect();
+        // SAFETY: a text and a list of texts that end as the system wants it, and that outlive the call.
+        #[expect(
+            unsafe_code,
+            reason = "std runs what is no program as a shell script, and would so lose the supervisor"
+        )]
+        unsafe {
+            libc::execv(path.as_ptr(), pointers.as_ptr());
+        }
+        io::Error::last_os_error()
     }
 }
 
 /// Lets this thread hear the signals that were kept back for it.
 pub(super) fn hear_signals() {
     mask(libc::SIG_UNBLOCK);
-}
-
-/// What every Rust program does at its start, and std takes back before it executes another.
-fn ignore_broken_pipes() {
-    // SAFETY: to ignore a signal concerns no memory and no other thread's work.
-    #[expect(unsafe_code, reason = "std has nothing to set what a signal does")]
-    unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
-    }
 }
 
 fn mask(how: libc::c_int) {
