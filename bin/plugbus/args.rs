@@ -80,6 +80,12 @@ pub(crate) enum Command {
     Check(Check),
     /// See the whole story: call, kill, freeze, recover, stop
     Demo,
+    /// Read what plugins print and write their logs; a supervisor starts this by itself
+    #[command(hide = true)]
+    Sink {
+        /// The bus directory
+        directory: PathBuf,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell

@@ -109,6 +109,12 @@ impl BusDir {
         self.path.join("state")
     }
 
+    /// Where the process listens that reads what plugins print.
+    #[cfg(feature = "supervisor")]
+    pub(crate) fn sink_socket(&self) -> PathBuf {
+        self.state_dir().join("sink.sock")
+    }
+
     /// Captured output.
     #[must_use]
     pub fn log_dir(&self) -> PathBuf {

@@ -139,7 +139,12 @@ fn build(
             deadline: get(&raw.survey.deadline)?,
             misses: get(&raw.survey.misses)?,
         },
-        log: LogSpec { max_size: get(&raw.log.max_size)?, keep: get(&raw.log.keep)? },
+        log: LogSpec {
+            max_size: get(&raw.log.max_size)?,
+            keep: get(&raw.log.keep)?,
+            max_age: get(&raw.log.max_age)?,
+        },
+        sink: None,
         cgroup: get(&raw.bus.cgroup)?,
         adopts_orphans: false,
         plugins: plugins.iter().map(|plugin| build_plugin(plugin, programs, report)).collect::<Option<_>>()?,

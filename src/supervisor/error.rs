@@ -26,6 +26,9 @@ pub enum SupervisorError {
     /// The system has no room for a thread.
     #[error("the supervisor cannot start a thread: {0}")]
     Thread(#[source] io::Error),
+    /// The process that reads what plugins print cannot do its work.
+    #[error("the sink of plugins' output cannot run: {0}")]
+    Sink(#[source] io::Error),
     /// Plugins are not ready, and waiting longer is of no use or was not wished.
     #[error("{}", in_words(.plugins, *.waited))]
     NotReady {

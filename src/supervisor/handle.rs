@@ -71,8 +71,8 @@ impl Supervisor {
         };
         dir.create()?;
         let lock = dir.lock()?;
-        let output = Output::start(dir.log_dir(), spec.log.clone()).map_err(SupervisorError::Thread)?;
-        let journal = Journal::new(output.queue());
+        let output = Output::start(&dir, spec.log.clone(), spec.sink.clone()).map_err(SupervisorError::Thread)?;
+        let journal = Journal::new(output.intake().queue());
         journal.own(&format!("started with process {}", std::process::id()));
         let cgroups = cgroups(spec.cgroup, &journal);
         if spec.adopts_orphans
@@ -92,7 +92,7 @@ impl Supervisor {
         let setting = Setting {
             spec,
             dir: dir.clone(),
-            queue: output.queue(),
+            output: output.intake(),
             journal: journal.clone(),
             cgroups,
             inheritance,
@@ -181,7 +181,8 @@ impl Supervisor {
     /// Leaves the bus and stops no plugin: all run on by themselves, and the next supervisor takes them back.
     ///
     /// What is being started is waited for, so that there is a record of it. A stop that is under way wins. What
-    /// plugins print is captured for as long as this process goes on, unless a sink does it.
+    /// plugins print is kept on by a [sink](SupervisorSpec::sink); without one it is lost, and once this process ends,
+    /// whoever prints is killed by SIGPIPE.
     ///
     /// # Cancel safety
     /// Dropping the future does not take the order back.
@@ -238,7 +239,10 @@ impl Life {
             SupervisorEnd::Stopped => "stopped",
             SupervisorEnd::Left => "left",
         });
-        self.output.close().await;
+        match end {
+            SupervisorEnd::Stopped => self.output.close().await,
+            SupervisorEnd::Left => self.output.leave().await,
+        }
         // The bus is free only now that nothing of this supervisor touches it any more.
         drop(self.lock);
         drop(self.reaper);

@@ -16,8 +16,9 @@
 //! - One task owns the SURVEYOR (`survey`). A plugin is ready when it first answers so; to find out quickly, a
 //!   question goes out as soon as it connects. Only the regular rounds can be missed, and not if the supervisor
 //!   itself was late.
-//! - Each output pipe has a task that reads it, and one thread writes all log files (`output`). A full queue or
-//!   disk drops lines and counts them; it holds up neither a plugin nor the dispatcher.
+//! - Each output pipe has a task that reads it, and one thread writes all log files, here or in a process of its own
+//!   that outlives this one (`output`). A full queue or disk drops lines and counts them; it holds up neither a plugin
+//!   nor the dispatcher.
 //! - The supervisor's own methods are served like any plugin's (`control`) and become requests.
 //!
 //! What runs is also written to `state/`, so that a supervisor that comes after one that was killed knows what it
@@ -31,6 +32,7 @@ mod dispatcher;
 mod error;
 mod handle;
 mod journal;
+mod limits;
 mod operator;
 mod output;
 mod policy;
@@ -45,6 +47,8 @@ mod unit;
 
 pub use error::SupervisorError;
 pub use handle::{Supervisor, SupervisorEnd};
+pub use limits::{raise_file_limit, restore_file_limit};
+pub use output::run_sink;
 pub use report::{
     AnswerReport, EndReport, MissingPlugin, OrderReport, PluginStatus, ReloadReport, ScaledPlugin, StatusReport,
     StopReport, SurveyReport, SurveyedPlugin,

@@ -18,6 +18,11 @@ pub struct SupervisorSpec {
     pub survey: SurveySpec,
     /// How captured output is kept.
     pub log: LogSpec,
+    /// The command of the process that reads and keeps it; `None` where the supervisor does that itself.
+    ///
+    /// A process of its own goes on when the supervisor is killed; without one, plugins that print are killed with it
+    /// by SIGPIPE. The command is given the bus directory as its last argument and calls [`run_sink`](super::run_sink).
+    pub sink: Option<Vec<String>>,
     /// Whether each instance gets a control group of its own.
     pub cgroup: CgroupUse,
     /// Whether orphans of this process come to it and are reaped: for a program that is nothing but a supervisor.
@@ -32,8 +37,7 @@ impl SupervisorSpec {
     /// The sections of a configuration, as people know them, that differ and are not about single plugins.
     pub(super) fn settings_changed(&self, other: &Self) -> Vec<String> {
         let bus = (&self.bus, self.cgroup) != (&other.bus, other.cgroup);
-        let sections = [("[bus]", bus), ("[log]", self.log != other.log)];
-        sections.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section.to_owned()).collect()
+        bus.then(|| "[bus]".to_owned()).into_iter().collect()
     }
 }
 
@@ -60,12 +64,14 @@ pub struct SurveySpec {
 }
 
 /// How much captured output is kept.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogSpec {
     /// A log file that grows past this many bytes is rotated.
     pub max_size: u64,
     /// How many rotated files are kept beside the current one.
     pub keep: u32,
+    /// A log file that was begun this long ago is rotated, when something is written to it.
+    pub max_age: Duration,
 }
 
 /// One plugin.

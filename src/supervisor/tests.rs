@@ -84,7 +84,8 @@ fn spec(directory: &Path, plugins: Vec<PluginSpec>) -> SupervisorSpec {
         bus: "default".into(),
         directory: Some(directory.into()),
         survey: SurveySpec { interval: Duration::from_millis(100), deadline: Duration::from_millis(500), misses: 8 },
-        log: LogSpec { max_size: 1 << 20, keep: 2 },
+        log: LogSpec { max_size: 1 << 20, keep: 2, max_age: Duration::MAX },
+        sink: None,
         cgroup: CgroupUse::Auto,
         adopts_orphans: false,
         plugins,
@@ -282,7 +283,7 @@ async fn leftovers_of_a_dead_supervisor_are_ended_and_what_people_started_is_not
     dir.create().unwrap();
     // Leads a group, and is nobody's child here, as what a dead supervisor left.
     let mut shell = Command::new("sh");
-    shell.args(["-c", "setsid sh -c 'echo $$; exec sleep 1000 >/dev/null' &"]).stdin(Stdio::null());
+    shell.args(["-c", "setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' &"]).stdin(Stdio::null());
     let left: u32 = String::from_utf8(shell.output().unwrap().stdout).unwrap().trim().parse().unwrap();
     let mut by_hand = Command::new("sleep");
     let mut by_hand = by_hand.arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();

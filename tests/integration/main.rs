@@ -26,6 +26,7 @@ mod reload;
 mod replicas;
 mod restarts;
 mod rolling;
+mod sink;
 mod stopping;
 mod strangers;
 mod succession;

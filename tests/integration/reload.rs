@@ -88,11 +88,11 @@ fn sighup_reloads_and_ends_nothing() {
 }
 
 #[test]
-fn what_holds_for_the_whole_bus_waits_for_the_supervisor_but_the_survey_changes_at_once() {
+fn what_holds_for_the_whole_bus_waits_for_the_supervisor_but_survey_and_logs_change_at_once() {
     let bench = running();
-    bench.write("plugbus.toml", &(config(&OLD) + "[survey]\nmisses = 7\n[log]\nkeep = 9\n"));
+    bench.write("plugbus.toml", &(config(&OLD) + "[survey]\nmisses = 7\n[log]\nkeep = 9\n[bus]\nname = 'another'\n"));
     let report = bench.json(&["reload"]);
-    assert_eq!(report["settings"], json!(["[log]"]));
+    assert_eq!(report["settings"], json!(["[bus]"]));
     assert_eq!(report["unchanged"], 5);
 }
 

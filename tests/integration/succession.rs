@@ -180,8 +180,7 @@ fn u4_records_that_are_broken_are_named_and_nobody_is_started_twice() {
     eventually("all are ready", || (stage.cards().len() == 3).then_some(()));
     let before = pids(&stage);
     stage.kill_supervisor();
-    let records = || fs::read_dir(stage.bus().state_dir()).unwrap().map(|entry| entry.unwrap().path());
-    let [truncated, old, gone] = records().collect::<Vec<_>>().try_into().unwrap();
+    let [truncated, old, gone] = stage.records().try_into().unwrap();
     let text = fs::read(&truncated).unwrap();
     fs::write(&truncated, &text[..text.len() / 2]).unwrap();
     // As the first version wrote it.

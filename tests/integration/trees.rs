@@ -1,7 +1,6 @@
 //! Whatever a plugin started ends with it, however far it went. S3 and S5 of the catalogue of faults.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -11,13 +10,6 @@ use crate::support::{PATIENT, Stage, eventually, misbehaving, signal, with_argum
 /// A length of sleep that nobody else on this machine asks for.
 fn long_sleep(kind: u32) -> String {
     format!("{}{kind}", 1_000_000 + std::process::id())
-}
-
-fn cgroups_of(stage: &Stage) -> Vec<PathBuf> {
-    let records =
-        fs::read_dir(stage.bus().state_dir()).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
-    let records = records.map(|record| serde_json::from_slice::<serde_json::Value>(&record).unwrap());
-    records.filter_map(|record| Some(record["cgroup"].as_str()?.into())).collect()
 }
 
 /// A plugin with three generations below it, each in a session of its own, all holding its output.
@@ -30,7 +22,7 @@ fn the_whole_tree_ends(bus: &str, kind: u32, start: impl FnOnce(&mut Stage, &str
     let before = stage.ready("parent");
     let sleepers = || with_argument(&sleep);
     let family = eventually("the family is complete", || Some(sleepers()).filter(|found| found.len() == 4));
-    let cgroups = cgroups_of(&stage);
+    let cgroups = stage.cgroups();
     // A crash leaves nobody either, and the restart does not wait for whoever holds the output.
     signal(before.pid.unwrap(), Signal::KILL);
     stage.ready_again(&before);
@@ -122,8 +114,7 @@ fn process_1_reaps_whoever_comes_and_ends_in_order() {
     let ended = eventually("it ends", || outside.try_wait().unwrap());
     assert!(ended.success(), "{ended:?}: {}", said());
     assert_eq!(stage.reasons("parent", "stopped").len(), 1, "{}", said());
-    let left: Vec<_> = fs::read_dir(stage.bus().state_dir()).unwrap().collect();
-    assert!(left.is_empty(), "{left:?}");
+    assert!(stage.records().is_empty(), "{:?}", stage.records());
     stage.supervise("");
     stage.stop_without_trace();
 }

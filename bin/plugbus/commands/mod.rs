@@ -17,6 +17,8 @@ mod status;
 mod supervise;
 mod survey;
 
+use plugbus::supervisor::run_sink;
+
 use crate::args::Command;
 use crate::error::CommandError;
 use crate::settings::Settings;
@@ -41,6 +43,7 @@ pub(crate) fn run(settings: &Settings, command: &Command) -> Result<(), CommandE
         Command::Remove(args) => order::run(settings, "remove", args),
         Command::Check(args) => check::run(settings, args),
         Command::Demo => demo::run(settings),
+        Command::Sink { directory } => Ok(run_sink(directory)?),
         Command::Completions { shell } => completions::run(*shell),
     }
 }

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::{env, io, ptr};
 
+use plugbus::supervisor::{raise_file_limit, restore_file_limit};
 use rustix::fs::{Access, access};
 
 /// The signals that have a meaning for the supervisor; unheard, each of them would end the process.
@@ -60,7 +61,10 @@ impl Successor {
                 libc::raise(libc::SIGTERM);
             }
         }
+        // What was raised for this program is nothing that the next one's plugins should inherit.
+        restore_file_limit();
         let error = self.become_it();
+        raise_file_limit();
         hear_signals();
         error
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plugbus::config::Loaded;
-use plugbus::supervisor::{Supervisor, SupervisorEnd, SupervisorSpec};
+use plugbus::supervisor::{Supervisor, SupervisorEnd, SupervisorSpec, raise_file_limit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,7 +26,8 @@ enum Ended {
 }
 
 pub(super) fn run(settings: &Settings, args: &Config) -> Result<(), CommandError> {
-    let mut loaded = settings.configuration(&args.config)?;
+    let mut loaded = configured(settings, args)?;
+    raise_file_limit();
     let _log = Log::start(&settings.log_filter())?;
     let successor = Successor::of_this();
     loop {
@@ -39,8 +40,22 @@ pub(super) fn run(settings: &Settings, args: &Config) -> Result<(), CommandError
         let Ended::Left { end } = ended? else { return Ok(()) };
         let error = successor.execute(end);
         tracing::error!("this program cannot be executed anew, and goes on as it is: {error}");
-        loaded = settings.configuration(&args.config)?;
+        loaded = configured(settings, args)?;
     }
+}
+
+/// The configuration, with what follows from this process being nothing but a supervisor.
+fn configured(settings: &Settings, args: &Config) -> Result<Loaded, CommandError> {
+    let mut loaded = settings.configuration(&args.config)?;
+    loaded.spec.sink = sink();
+    loaded.spec.adopts_orphans = true;
+    Ok(loaded)
+}
+
+/// This program again. The path is taken now: once the program is replaced, the system knows of the old one only.
+fn sink() -> Option<Vec<String>> {
+    let own = std::env::current_exe().ok()?.into_os_string().into_string().ok()?;
+    Some(vec![own, "sink".into()])
 }
 
 /// The configuration as it is now.
@@ -56,7 +71,7 @@ fn reread(settings: &Settings, paths: &[PathBuf]) -> Result<SupervisorSpec, Stri
 }
 
 async fn supervise(
-    mut loaded: Loaded,
+    loaded: Loaded,
     load: impl Fn() -> Result<SupervisorSpec, String> + Clone + Send + Sync + 'static,
     successor: &Successor,
 ) -> Result<Ended, CommandError> {
@@ -72,8 +87,6 @@ async fn supervise(
     if loaded.spec.plugins.is_empty() {
         tracing::warn!("the configuration names no plugin: this bus stays empty");
     }
-    // This process is nothing but a supervisor: the orphans of its plugins may come to it.
-    loaded.spec.adopts_orphans = true;
     let reload_by = load.clone();
     let supervisor = tokio::select! {
         started = Supervisor::start_reloadable(loaded.spec, reload_by) => started?,

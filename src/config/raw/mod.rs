@@ -112,6 +112,7 @@ table! {
     RawLog {
         max_size: Key<u64> = size(4096..=1 << 40),
         keep: Key<u32> = whole(0..=100),
+        max_age: Key<Duration> = duration(Duration::from_secs(1)..=YEAR),
     }
 }
 

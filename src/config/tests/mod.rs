@@ -94,7 +94,8 @@ fn a_plugin_with_all_defaults() {
         bus: "default".into(),
         directory: None,
         survey: SurveySpec { interval: SECOND, deadline: SECOND / 2, misses: 3 },
-        log: LogSpec { max_size: 10 << 20, keep: 3 },
+        log: LogSpec { max_size: 10 << 20, keep: 3, max_age: Duration::from_secs(7 * 86_400) },
+        sink: None,
         cgroup: CgroupUse::Auto,
         adopts_orphans: false,
         plugins: vec![PluginSpec {
@@ -112,14 +113,17 @@ fn a_plugin_with_all_defaults() {
 fn every_key_is_taken() {
     let loaded = loaded(
         "bus.name = 'b-2'\nsurvey = { interval = '2s', deadline = '2s', misses = 1 }\n\
-         log = { max_size = '4 KiB', keep = 0 }\n\
+         log = { max_size = '4 KiB', keep = 0, max_age = '1h' }\n\
          [defaults]\nreplicas = 3\nenabled = false\nenv = { A = 'all', B = 'all' }\nbackoff.jitter = 1\n\
          [plugins.z]\ncommand = ['hello']\ncwd = 'bin'\nreplicas = 2\nrestart = 'never'\nstart_timeout = '1m 30s'\n\
          stop_grace = '0s'\nenabled = true\nbackoff = { min = '1ms', max = '1ms', reset = '0s' }\nenv.B = 'own'\n\
          [plugins.a]\ncommand = ['hello']\nrestart = 'on-failure'\n",
     );
     let spec = loaded.spec;
-    assert_eq!((spec.bus.as_str(), spec.log), ("b-2", LogSpec { max_size: 4096, keep: 0 }));
+    assert_eq!(
+        (spec.bus.as_str(), spec.log),
+        ("b-2", LogSpec { max_size: 4096, keep: 0, max_age: Duration::from_secs(3600) })
+    );
     assert_eq!(spec.survey, SurveySpec { interval: 2 * SECOND, deadline: 2 * SECOND, misses: 1 });
     let [z, a] = &spec.plugins[..] else { panic!("{:?}", spec.plugins) };
     assert_eq!((z.name.as_str(), a.name.as_str()), ("z", "a"), "plugins start in the order of the file");

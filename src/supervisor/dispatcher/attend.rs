@@ -11,13 +11,16 @@ use tokio::task::JoinHandle;
 
 use crate::bus::BusDir;
 use crate::supervisor::journal::{Journal, Subject};
-use crate::supervisor::output::{Capture, Queue, Source};
+use crate::supervisor::output::{Capture, Intake, Source};
 use crate::supervisor::process::{Cgroups, Launch, Process, SpawnError, Spawned, Survivor, Tree, spawn};
 use crate::supervisor::startup::{Inherited, InstanceRecord};
 use crate::supervisor::unit::{Epoch, ExitState, UnitEvent};
 
 /// How long the exit of a process waits for the end of its output, to know its last words, and of its children.
 const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// How long it waits for the sink to hand over what it has of a process that was taken back.
+const RECAPTURE: Duration = Duration::from_millis(200);
 
 /// What the task is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,7 @@ pub(super) type Told = (usize, UnitEvent);
 #[derive(Debug, Clone)]
 pub(super) struct Workshop {
     pub(super) dir: BusDir,
-    pub(super) queue: Arc<Queue>,
+    pub(super) output: Intake,
     pub(super) journal: Journal,
     /// Where instances get a cgroup each; `None` where there are none to be had.
     pub(super) cgroups: Option<Cgroups>,
@@ -81,10 +84,10 @@ impl Attendance {
         let epoch = self.epoch;
         match self.spawn(start).await {
             Ok((Spawned { process, stdout, stderr }, record)) => {
-                let capture = Capture::start(stdout, stderr, Arc::clone(&self.source), &self.workshop.queue);
+                let capture = self.workshop.output.capture(Arc::clone(&self.source), stdout, stderr);
                 let instance = record.instance.clone();
                 self.tell(UnitEvent::Spawned { epoch, instance, process: process.id() }).await;
-                self.look_after(process, Some(capture), record).await;
+                self.look_after(process, tokio::spawn(std::future::ready(capture)), record).await;
             }
             Err(error) => self.tell(UnitEvent::SpawnFailed { epoch, error: error.to_string() }).await,
         }
@@ -96,20 +99,23 @@ impl Attendance {
     /// Dropping it kills the process and its group.
     pub(super) async fn take_back(self, inherited: Inherited) {
         let Inherited { record, process, tree, .. } = inherited;
+        let (output, source) = (self.workshop.output.clone(), Arc::clone(&self.source));
+        // Apart, because the sink may have to be started first, and the process may exit meanwhile.
+        let capture = tokio::spawn(async move { output.recapture(source).await });
         match process {
             Some(process) => {
                 // It may have been found by other means than a record.
                 write_down(&record, &self.workshop.dir);
-                self.look_after(process, None, record).await;
+                self.look_after(process, capture, record).await;
             }
             None => {
                 let ending = tokio::spawn(async move { tree.end().await });
-                self.bury(ExitState::Unknown, None, ending, &record).await;
+                self.bury(ExitState::Unknown, capture, ending, &record).await;
             }
         }
     }
 
-    async fn look_after(mut self, mut process: Process, capture: Option<Capture>, record: InstanceRecord) {
+    async fn look_after(mut self, mut process: Process, capture: JoinHandle<Capture>, record: InstanceRecord) {
         match self.obey(&mut process).await {
             Fate::Exited => {
                 let pid = process.id().pid;
@@ -128,15 +134,13 @@ impl Attendance {
     async fn bury(
         &self,
         exit: ExitState,
-        capture: Option<Capture>,
+        capture: JoinHandle<Capture>,
         mut ending: JoinHandle<Vec<Survivor>>,
         record: &InstanceRecord,
     ) {
         let last_words = async {
-            match capture {
-                Some(capture) => capture.last_words(LAST_WORDS).await,
-                None => None,
-            }
+            let capture = tokio::time::timeout(RECAPTURE, capture).await.ok()?.ok()?;
+            capture.last_words(LAST_WORDS).await
         };
         let (last_line, ended) = tokio::join!(last_words, tokio::time::timeout(LAST_WORDS, &mut ending));
         self.tell(UnitEvent::Exited { epoch: self.epoch, exit, last_line }).await;

@@ -161,7 +161,11 @@ impl Dispatcher {
         if self.spec.survey != spec.survey {
             self.rounds.reconfigure(spec.survey.clone(), Instant::now());
         }
-        // What holds for the whole bus stays as it is, until the supervisor itself is restarted.
+        if self.spec.log != spec.log {
+            self.workshop.output.set_log(spec.log.clone());
+            self.spec.log = spec.log;
+        }
+        // What else holds for the whole bus stays as it is, until the supervisor itself is restarted.
         (self.spec.survey, self.spec.plugins, self.spec.defaults) = (spec.survey, spec.plugins, spec.defaults);
         self.follow_operator();
         if misses {

@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::journal::Journal;
 use super::operator::Operator;
-use super::output::Queue;
+use super::output::Intake;
 use super::process::Cgroups;
 use super::report::SurveyReport;
 use super::startup::Inherited;
@@ -61,7 +61,7 @@ const STANDSTILL: Duration = Duration::from_millis(500);
 pub(super) struct Setting {
     pub(super) spec: SupervisorSpec,
     pub(super) dir: BusDir,
-    pub(super) queue: Arc<Queue>,
+    pub(super) output: Intake,
     pub(super) journal: Journal,
     pub(super) cgroups: Option<Cgroups>,
     pub(super) inheritance: Vec<Inherited>,
@@ -110,10 +110,10 @@ pub(super) struct Dispatcher {
 
 impl Dispatcher {
     pub(super) fn new(setting: Setting, now: Instant) -> Self {
-        let Setting { spec, dir, queue, journal, cgroups, inheritance, survey, requests, owner } = setting;
+        let Setting { spec, dir, output, journal, cgroups, inheritance, survey, requests, owner } = setting;
         let (tell, events) = mpsc::channel(EVENTS);
         let starts = Arc::new(Semaphore::new(STARTS));
-        let workshop = Workshop { dir, queue, journal: journal.clone(), cgroups, events: tell, starts };
+        let workshop = Workshop { dir, output, journal: journal.clone(), cgroups, events: tell, starts };
         let mut dispatcher = Self {
             operator: Operator::default(),
             remembered: Operator::default(),

@@ -3,16 +3,23 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use memchr::memchr_iter;
+use serde::{Deserialize, Serialize};
+
 use super::Source;
 
 /// The longest line that is kept in one piece, in bytes.
 pub(super) const MAX_LINE: usize = 8 * 1024;
 
 /// Which of a process's two streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(in crate::supervisor) enum Stream {
     Out,
     Err,
+    /// Neither: what is said of the log itself.
+    #[serde(rename = "---")]
+    Own,
 }
 
 impl Stream {
@@ -20,6 +27,7 @@ impl Stream {
         match self {
             Self::Out => "out",
             Self::Err => "err",
+            Self::Own => "---",
         }
     }
 }
@@ -34,10 +42,14 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
+    /// What was read at this moment.
+    pub(super) fn now(source: &Arc<Source>, stream: Stream, text: Vec<u8>) -> Self {
+        Self { source: Arc::clone(source), stream, at: SystemTime::now(), text }
+    }
+
     /// The lines, the longest cut in pieces of [`MAX_LINE`].
     pub(super) fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let text = self.text.strip_suffix(b"\n").unwrap_or(&self.text);
-        text.split(|byte| *byte == b'\n').flat_map(|line| {
+        lines_of(&self.text).flat_map(|line| {
             // An empty line has no pieces and is a line all the same.
             let whole = line.is_empty().then_some(line);
             whole.into_iter().chain(line.chunks(MAX_LINE))
@@ -49,6 +61,16 @@ impl Chunk {
     }
 }
 
+/// The lines of a text, found a machine word at a time.
+fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    memchr_iter(b'\n', text).chain([text.len()]).scan(0, |start, end| {
+        let line = &text[*start..end];
+        *start = end + 1;
+        Some(line)
+    })
+}
+
 /// Cuts a stream of bytes where lines end; keeps the rest, up to [`MAX_LINE`].
 #[derive(Debug, Default)]
 pub(super) struct LineCutter {
@@ -56,26 +78,25 @@ pub(super) struct LineCutter {
 }
 
 impl LineCutter {
-    /// Takes in what was read; answers all whole lines there are by now, with their newlines.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        let (whole, rest) = bytes.split_at(end);
-        let mut lines = Vec::new();
-        if !whole.is_empty() {
-            lines.reserve_exact(self.rest.len() + whole.len());
-            lines.append(&mut self.rest);
-            lines.extend_from_slice(whole);
-        }
-        self.rest.extend_from_slice(rest);
+    /// The unfinished line, to be read on to; it goes back with [`feed`](Self::feed).
+    pub(super) fn take_rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.rest)
+    }
+
+    /// Takes in an unfinished line with what was read after it; answers all whole lines there are by now.
+    pub(super) fn feed(&mut self, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+        let end = memchr::memrchr(b'\n', &bytes).map_or(0, |last| last + 1);
+        self.rest = bytes.split_off(end);
         if self.rest.len() >= MAX_LINE {
             // Without an end in sight: pass on whole pieces, so that memory stays bounded.
             let pieces = self.rest.len() - self.rest.len() % MAX_LINE;
-            lines.extend(self.rest.drain(..pieces));
-            lines.push(b'\n');
+            bytes.extend(self.rest.drain(..pieces));
+            bytes.push(b'\n');
         }
-        // A line is rare to be as long as the longest was.
+        // What waits in a queue must not hold more memory than it counts for.
+        bytes.shrink_to_fit();
         self.rest.shrink_to(MAX_LINE);
-        (!lines.is_empty()).then_some(lines)
+        (!bytes.is_empty()).then_some(bytes)
     }
 
     /// What is left when the stream ends in the middle of a line.
@@ -91,7 +112,11 @@ mod tests {
 
     fn lines(reads: &[&[u8]]) -> Vec<Vec<u8>> {
         let mut cutter = LineCutter::default();
-        let mut fed: Vec<_> = reads.iter().filter_map(|read| cutter.feed(read)).collect();
+        let feed = |read: &&[u8]| {
+            let rest = cutter.take_rest();
+            cutter.feed([&rest, *read].concat())
+        };
+        let mut fed: Vec<_> = reads.iter().filter_map(feed).collect();
         fed.extend(cutter.finish());
         let source = Arc::new(Source::new("a", "b", Arc::default()));
         fed.into_iter()

@@ -1,11 +1,17 @@
 //! A log file that grows, is rotated, and may be taken away under us.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::Source;
+use super::chunk::Stream;
 use crate::supervisor::LogSpec;
+
+/// How much of the end of a log is looked through for last words, in bytes.
+const RECALLED: u64 = 64 * 1024;
 
 /// One log file and its rotated predecessors, `NAME`, `NAME.1`, `NAME.2`, …
 #[derive(Debug)]
@@ -20,6 +26,9 @@ pub(super) struct LogFile {
 struct Open {
     file: File,
     size: u64,
+    /// How old it was when it was opened.
+    age: Duration,
+    opened: Instant,
     /// Device and inode: tells when the path no longer leads to this file.
     identity: (u64, u64),
 }
@@ -39,16 +48,22 @@ impl LogFile {
             // Deleted or renamed, by a person or by logrotate: write where people will look.
             self.open = None;
         }
-        if self.open.as_ref().is_some_and(|open| open.size >= spec.max_size.max(1)) {
+        let result = self.rotated(spec).and_then(|open| open.write(lines));
+        if result.is_err() {
+            let whole = |open: Open| open.file.metadata().is_ok_and(|found| found.len() == open.size);
+            self.torn = !self.open.take().is_some_and(whole);
+        }
+        result
+    }
+
+    /// The file to write to, after a rotation where one is due.
+    fn rotated(&mut self, spec: &LogSpec) -> io::Result<&mut Open> {
+        let open = self.opened()?;
+        if open.size > 0 && (open.size >= spec.max_size || open.age() >= spec.max_age) {
             self.open = None;
             rotate(&self.path, spec.keep)?;
         }
-        let result = self.opened().and_then(|open| open.write(lines));
-        if result.is_err() {
-            self.open = None;
-            self.torn = true;
-        }
-        result
+        self.opened()
     }
 
     fn opened(&mut self) -> io::Result<&mut Open> {
@@ -78,14 +93,49 @@ impl Open {
             other => other?,
         };
         let found = file.metadata()?;
-        Ok(Self { file, size: found.len(), identity: (found.dev(), found.ino()) })
+        // The wall clock tells how old a file of an earlier process is; from here on the monotonic one counts. A file
+        // system that does not know begins anew.
+        let age = found.created().ok().and_then(|created| SystemTime::now().duration_since(created).ok());
+        let identity = (found.dev(), found.ino());
+        Ok(Self { file, size: found.len(), age: age.unwrap_or_default(), opened: Instant::now(), identity })
     }
 
+    fn age(&self) -> Duration {
+        self.age + self.opened.elapsed()
+    }
+
+    /// All of it or nothing, as far as the disk lets us: half a batch could not be counted.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
+        self.file.write_all(bytes).inspect_err(|_| drop(self.file.set_len(self.size)))?;
         self.size += bytes.len() as u64;
         Ok(())
     }
+}
+
+/// Has a source remember the end of its log, where a process of another supervisor's wrote it.
+pub(super) fn recall(directory: &Path, source: &Source) {
+    let path = directory.join(format!("{}.log", source.name));
+    let tail = || {
+        let mut file = File::open(path)?;
+        file.seek(io::SeekFrom::Start(file.metadata()?.len().saturating_sub(RECALLED)))?;
+        let mut text = Vec::new();
+        file.take(RECALLED).read_to_end(&mut text)?;
+        Ok::<_, io::Error>(text)
+    };
+    for line in tail().unwrap_or_default().split(|byte| *byte == b'\n') {
+        if let Some((stream, text)) = said_by(line, &source.instance) {
+            source.remember(stream, text);
+        }
+    }
+}
+
+/// What an instance printed, of a line of a log: `TIME INSTANCE STREAM| TEXT`.
+fn said_by<'a>(line: &'a [u8], instance: &str) -> Option<(Stream, &'a [u8])> {
+    let after_time = memchr::memchr(b' ', line)? + 1;
+    let rest = line.get(after_time..)?.strip_prefix(instance.as_bytes())?;
+    [Stream::Out, Stream::Err].into_iter().find_map(|stream| {
+        Some((stream, rest.strip_prefix(b" ")?.strip_prefix(stream.as_str().as_bytes())?.strip_prefix(b"| ")?))
+    })
 }
 
 fn identity_of(path: &Path) -> (u64, u64) {
@@ -115,6 +165,8 @@ fn rotate(path: &Path, keep: u32) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    const AGES: Duration = Duration::from_secs(1 << 40);
+
     fn read(path: &Path) -> String {
         fs::read_to_string(path).unwrap_or_default()
     }
@@ -123,7 +175,7 @@ mod tests {
     fn it_rotates_by_size_and_keeps_as_many_as_asked() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a.log");
-        let spec = LogSpec { max_size: 8, keep: 2 };
+        let spec = LogSpec { max_size: 8, keep: 2, max_age: AGES };
         let mut log = LogFile::new(path.clone());
         for line in ["one\n", "two\n", "three\n", "four\n", "five\n", "six\n", "seven\n", "eight\n"] {
             log.append(line.as_bytes(), &spec).unwrap();
@@ -138,10 +190,31 @@ mod tests {
     }
 
     #[test]
+    fn it_rotates_by_age_however_often_it_is_opened() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.log");
+        let spec = LogSpec { max_size: 1000, keep: 2, max_age: Duration::from_millis(50) };
+        let begun = Instant::now();
+        LogFile::new(path.clone()).append(b"one\n", &spec).unwrap();
+        while begun.elapsed() < spec.max_age {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        let mut log = LogFile::new(path.clone());
+        log.append(b"two\n", &spec).unwrap();
+        assert_eq!((read(&path).as_str(), read(&root.path().join("a.log.1")).as_str()), ("two\n", "one\n"));
+        log.append(b"three\n", &LogSpec { max_age: AGES, ..spec.clone() }).unwrap();
+        assert_eq!(read(&path), "two\nthree\n");
+        // Nothing that is empty is worth keeping.
+        fs::write(&path, "").unwrap();
+        LogFile::new(path.clone()).append(b"four\n", &LogSpec { max_age: Duration::ZERO, ..spec }).unwrap();
+        assert_eq!((read(&path).as_str(), read(&root.path().join("a.log.1")).as_str()), ("four\n", "one\n"));
+    }
+
+    #[test]
     fn it_is_made_anew_when_it_or_its_directory_is_taken_away() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("log/a.log");
-        let spec = LogSpec { max_size: 1000, keep: 2 };
+        let spec = LogSpec { max_size: 1000, keep: 2, max_age: AGES };
         let mut log = LogFile::new(path.clone());
         log.append(b"one\n", &spec).unwrap();
         fs::remove_dir_all(root.path().join("log")).unwrap();
@@ -153,10 +226,30 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_log_is_remembered_of_one_instance() {
+        let root = tempfile::tempdir().unwrap();
+        let line = |instance, stream, text| format!("2026-11-22T18:00:00.000Z {instance} {stream}| {text}\n");
+        let lines = [
+            "garbage\n".repeat(10_000),
+            line("k3", "out", "one"),
+            line("k4", "err", "another's"),
+            line("k3", "---", "5 lines dropped: no"),
+            line("k3", "err", "panic: no"),
+            line("k3", "err", ""),
+        ];
+        fs::write(root.path().join("a.log"), lines.concat()).unwrap();
+        let source = Source::new("a", "k3", std::sync::Arc::default());
+        recall(root.path(), &source);
+        assert_eq!(source.recent(), ["one", "panic: no", ""]);
+        assert_eq!(source.last_words().unwrap(), "panic: no");
+        recall(&root.path().join("nowhere"), &source);
+    }
+
+    #[test]
     fn after_a_failure_it_starts_on_a_new_line() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a.log");
-        let spec = LogSpec { max_size: 1000, keep: 2 };
+        let spec = LogSpec { max_size: 1000, keep: 2, max_age: AGES };
         fs::write(&path, "half a li").unwrap();
         let mut log = LogFile { path: path.clone(), open: None, torn: true };
         log.append(b"next\n", &spec).unwrap();

@@ -1,6 +1,7 @@
 //! The one queue between everything that has something to write and the thread that writes it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,9 +9,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::chunk::Chunk;
+use crate::supervisor::LogSpec;
 
 /// Output that may wait to be written, in bytes.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// The part of it that one process's output may take: a flood must not cost the others their lines.
+const MAX_SHARE: usize = MAX_BYTES / 2;
 
 /// Lines of the event log that may wait; they are few, and worth more than output.
 const MAX_RECORDS: usize = 4096;
@@ -33,6 +38,8 @@ pub(super) struct Batch {
     pub(super) chunks: VecDeque<Chunk>,
     /// Records that were dropped because there were too many.
     pub(super) lost_records: u64,
+    /// Logs are to be kept otherwise from now on.
+    pub(super) spec: Option<LogSpec>,
 }
 
 /// Bounded on the way in; what becomes of that which does not fit is for its owner to decide.
@@ -54,10 +61,13 @@ impl Queue {
     /// Adds output; gives it back where there is no room.
     pub(super) fn push_chunk(&self, chunk: Chunk) -> Result<(), Chunk> {
         let mut waiting = self.lock();
-        if waiting.closed || waiting.bytes + chunk.text.len() > MAX_BYTES {
+        let (length, queued) = (chunk.text.len(), &chunk.source.queued);
+        let share = queued.load(Ordering::Relaxed) + length;
+        if waiting.closed || waiting.bytes + length > MAX_BYTES || share > MAX_SHARE {
             return Err(chunk);
         }
-        waiting.bytes += chunk.text.len();
+        waiting.bytes += length;
+        queued.store(share, Ordering::Relaxed);
         waiting.batch.chunks.push_back(chunk);
         drop(waiting);
         self.wake.notify_one();
@@ -94,23 +104,41 @@ impl Queue {
         self.wake.notify_one();
     }
 
+    /// Has logs kept otherwise from now on.
+    pub(super) fn set_spec(&self, spec: LogSpec) {
+        self.lock().batch.spec = Some(spec);
+        self.wake.notify_one();
+    }
+
     /// Lets the writer end once it has written what is there.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.wake.notify_one();
     }
 
-    /// Waits for something to write and takes all of it; `None` once closed and empty.
-    pub(super) fn take(&self) -> Option<Batch> {
+    /// Waits for something to write, that long, and takes all of it; `None` once closed and empty.
+    pub(super) fn take_within(&self, patience: Option<Duration>) -> Option<Batch> {
         let mut waiting = self.lock();
         while waiting.batch.is_empty() {
             if waiting.closed {
                 return None;
             }
-            waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            match patience {
+                None => waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                Some(patience) => {
+                    let woken = self.wake.wait_timeout(waiting, patience).unwrap_or_else(PoisonError::into_inner);
+                    if woken.1.timed_out() {
+                        return Some(Batch::default());
+                    }
+                    waiting = woken.0;
+                }
+            }
         }
         waiting.bytes = 0;
         let batch = std::mem::take(&mut waiting.batch);
+        for chunk in &batch.chunks {
+            chunk.source.queued.store(0, Ordering::Relaxed);
+        }
         drop(waiting);
         self.room.notify_waiters();
         Some(batch)
@@ -123,7 +151,7 @@ impl Queue {
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.chunks.is_empty()
+        self.records.is_empty() && self.chunks.is_empty() && self.spec.is_none()
     }
 }
 
@@ -154,8 +182,20 @@ mod tests {
             assert!(queue.push_chunk(chunk()).is_ok());
         }
         assert!(queue.push_chunk(chunk()).is_err());
-        assert_eq!(queue.take().unwrap().chunks.len(), fits);
+        assert_eq!(queue.take_within(None).unwrap().chunks.len(), fits);
         assert!(queue.push_chunk(chunk()).is_ok(), "room again once it was taken");
+    }
+
+    #[test]
+    fn one_flood_leaves_room_for_the_others() {
+        let queue = Queue::default();
+        let flood = chunk();
+        let more = || Chunk { source: Arc::clone(&flood.source), text: flood.text.clone(), ..chunk() };
+        while queue.push_chunk(more()).is_ok() {}
+        assert!(queue.push_chunk(chunk()).is_ok());
+        assert!(queue.take_within(None).is_some() && queue.push_chunk(more()).is_ok());
+        assert!(queue.take_within(Some(Duration::ZERO)).is_some_and(|batch| batch.chunks.len() == 1));
+        assert!(queue.take_within(Some(Duration::ZERO)).is_some_and(|batch| batch.is_empty()));
     }
 
     #[tokio::test]
@@ -166,7 +206,7 @@ mod tests {
         let start = Instant::now();
         assert!(queue.push_within(chunk(), patience).await.is_err());
         assert!(start.elapsed() >= patience);
-        let (pushed, taken) = tokio::join!(queue.push_within(chunk(), patience), async { queue.take() });
+        let (pushed, taken) = tokio::join!(queue.push_within(chunk(), patience), async { queue.take_within(None) });
         assert!(pushed.is_ok() && taken.is_some());
     }
 
@@ -177,9 +217,9 @@ mod tests {
             queue.push_record(record(number.to_string()));
         }
         queue.close();
-        let batch = queue.take().unwrap();
+        let batch = queue.take_within(None).unwrap();
         assert_eq!((batch.records.len(), batch.lost_records), (MAX_RECORDS, 2));
         assert_eq!(batch.records[0].json, "2");
-        assert!(queue.take().is_none());
+        assert!(queue.take_within(None).is_none());
     }
 }

@@ -46,6 +46,7 @@ pub(super) use relatives::{Strays, started_on};
 pub(super) use system::{age_of, group_of};
 pub(super) use tree::{Survivor, Tree};
 
+use super::limits::lower_file_limit;
 use super::unit::ExitState;
 use crate::bus::ProcessId;
 use children::Birth;
@@ -90,6 +91,7 @@ pub(super) fn spawn(launch: &Launch, mut tree: Tree) -> Result<Spawned, SpawnErr
     // First of all: what follows may fail, and panics in a runtime without input and output.
     let leader = Leader::of(&child);
     drop(birth);
+    lower_file_limit(leader.pid());
     tree.settle(child.id());
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let watch = system::ExitWatch::new(leader.pid()).map_err(|error| SpawnError::diagnose(&error, launch))?;

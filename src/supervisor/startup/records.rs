@@ -106,6 +106,11 @@ pub(super) fn read_all(dir: &BusDir) -> (Vec<InstanceRecord>, Vec<String>) {
     let (mut records, mut unreadable) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(dir.state_dir()).into_iter().flatten().flatten() {
         let path = entry.path();
+        if path.extension() == Some(OsStr::new("new")) {
+            // A draft of somebody who was killed before it was whole.
+            let _ = fs::remove_file(path);
+            continue;
+        }
         if !is_record(&path) {
             continue;
         }

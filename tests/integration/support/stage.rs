@@ -62,8 +62,13 @@ impl Stage {
 
     /// Starts the supervisor in this process.
     pub(crate) fn supervise(&mut self, config: &str) {
+        self.supervise_spec(self.spec(config));
+    }
+
+    /// Starts the supervisor in this process, as this says.
+    pub(crate) fn supervise_spec(&mut self, spec: SupervisorSpec) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let supervisor = runtime.block_on(Supervisor::start(self.spec(config))).unwrap();
+        let supervisor = runtime.block_on(Supervisor::start(spec)).unwrap();
         self.keeper = Some(Keeper::Library(supervisor, runtime));
     }
 
@@ -73,10 +78,27 @@ impl Stage {
         self.until_callable();
     }
 
+    /// The same, executed by another program that is given the command.
+    pub(crate) fn supervise_apart_by(&mut self, config: &str, by: &[&str]) {
+        self.launch_by(config, by, |command| command);
+        self.until_callable();
+    }
+
     /// Starts the supervisor in a process of its own, and waits for nothing.
     pub(crate) fn launch(&mut self, config: &str, change: impl FnOnce(&mut Command) -> &mut Command) {
+        self.launch_by(config, &[], change);
+    }
+
+    fn launch_by(&mut self, config: &str, by: &[&str], change: impl FnOnce(&mut Command) -> &mut Command) {
         let file = self.write_config(config);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus"));
+        let mut command = match by {
+            [] => Command::new(env!("CARGO_BIN_EXE_plugbus")),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(env!("CARGO_BIN_EXE_plugbus"));
+                command
+            }
+        };
         command.arg("supervise").arg("-c").arg(file);
         command.env("PLUGBUS_DIR", self.root.path()).stdin(Stdio::null()).stdout(Stdio::null());
         // What it said is shown with a test that fails.
@@ -227,17 +249,32 @@ impl Stage {
 }
 
 impl Stage {
-    /// Removes the cgroups of instances whose supervisor is not there any more to do it.
+    /// Records of instances, as the supervisor has written them down.
+    pub(crate) fn records(&self) -> Vec<PathBuf> {
+        let paths = fs::read_dir(self.bus.state_dir()).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_record = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.strip_suffix(".json").is_some_and(|name| name.contains('.'))
+        };
+        paths.filter(is_record).collect()
+    }
+
+    /// The cgroups of instances, by their records.
+    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
+        let read = |path: PathBuf| -> Option<Value> { serde_json::from_slice(&fs::read(path).ok()?).ok() };
+        let records = self.records().into_iter().filter_map(read);
+        records.filter_map(|record| Some(record["cgroup"].as_str()?.into())).collect()
+    }
+
+    /// Ends and removes cgroups whose supervisor is not there any more to do it.
     fn remove_cgroups(&self) {
-        for entry in fs::read_dir(self.bus.state_dir()).into_iter().flatten().flatten() {
-            let record = fs::read(entry.path()).unwrap_or_default();
-            let record: Value = serde_json::from_slice(&record).unwrap_or_default();
-            if let Some(path) = record["cgroup"].as_str() {
-                // Not there, or somebody in it still ends.
-                let _ = eventually("the cgroup is empty", || match fs::remove_dir(path) {
-                    Err(error) if error.kind() == io::ErrorKind::ResourceBusy => None,
-                    other => Some(other),
-                });
+        for path in self.cgroups() {
+            for _ in 0..200 {
+                let _ = fs::write(path.join("cgroup.kill"), "1");
+                if !fs::remove_dir(&path).is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy) {
+                    break;
+                }
+                std::thread::park_timeout(Duration::from_millis(5));
             }
         }
     }

@@ -68,7 +68,7 @@ fn runs(command: &mut Command) -> bool {
 }
 
 /// Says that a test is not run. The test runner hides what `eprintln!` prints, not what is written like this.
-fn missing<T>(what: &str) -> Option<T> {
+pub(crate) fn missing<T>(what: &str) -> Option<T> {
     assert!(env::var_os("PLUGBUS_TEST_REQUIRE_ALL").is_none_or(|value| value != "1"), "missing: {what}");
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: this machine lacks {what}");

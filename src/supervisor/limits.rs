@@ -1,0 +1,41 @@
+//! How many files this process may have open, and how many its plugins may.
+
+use std::sync::OnceLock;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// What was allowed before [`raise_file_limit`].
+static BEFORE: OnceLock<Rlimit> = OnceLock::new();
+
+/// Lets this process open as many files as the system grants it: a plugin takes several of a supervisor's.
+///
+/// The soft limit is low by tradition, because programs that use `select` cannot do with more; plugins are started
+/// with the limit as it was.
+pub fn raise_file_limit() {
+    let before = *BEFORE.get_or_init(|| getrlimit(Resource::Nofile));
+    // Refused where the hard limit is more than the kernel grants; then it stays as it was.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, ..before });
+}
+
+/// Takes that back, for a program that is executed in place of this one.
+pub fn restore_file_limit() {
+    if let Some(before) = BEFORE.get() {
+        let _ = setrlimit(Resource::Nofile, *before);
+    }
+}
+
+/// Gives a child that was just started the limit as it was.
+///
+/// A child may have run for a moment, which is too short to open a thousand files. Doing it between fork and exec
+/// would need unsafe code, and lowering our own limit meanwhile would fail whatever else opens a file.
+#[cfg(target_os = "linux")]
+pub(super) fn lower_file_limit(child: rustix::process::Pid) {
+    if let Some(before) = BEFORE.get() {
+        // Fails where it is gone already.
+        let _ = rustix::process::prlimit(Some(child), Resource::Nofile, *before);
+    }
+}
+
+/// A limit of another process cannot be set here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn lower_file_limit(_: rustix::process::Pid) {}

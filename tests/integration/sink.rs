@@ -1,0 +1,256 @@
+//! The process that reads what plugins print: either it or the supervisor may be killed, and no plugin notices.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use plugbus::bus::ProcessId;
+use plugbus::supervisor::UnitState;
+use rustix::process::Signal;
+
+use crate::support::{LONG, PATIENT, Stage, eventually, misbehaving, missing, plugin, signal, text_plugin};
+
+/// A plugin that counts on standard output, as fast as it can, until the file `stop` is there.
+fn counting(stage: &Stage) -> String {
+    let script = format!(
+        "import os, sys\nn = 0\nwhile not os.path.exists({stop:?}):\n    for _ in range(1000):\n        n += 1\n        \
+        print(n)\n    sys.stdout.flush()\nopen({done:?}, 'w').write(str(n))\nimport time; time.sleep(1000)\n",
+        stop = stage.scratch().join("stop"),
+        done = stage.scratch().join("done"),
+    );
+    fs::write(stage.scratch().join("count.py"), script).unwrap();
+    let path = stage.scratch().join("count.py");
+    let more = "start_timeout = '1h'\nrestart = 'never'\n[log]\nmax_size = '1GiB'\n";
+    PATIENT.to_owned() + &plugin("count", &["python3", path.to_str().unwrap()], more)
+}
+
+/// Lets the counting end and waits until its last number is in the log; answers how many it printed.
+fn finish(stage: &Stage) -> u64 {
+    fs::write(stage.scratch().join("stop"), "").unwrap();
+    let done = eventually("the counting ends", || {
+        fs::read_to_string(stage.scratch().join("done")).ok()?.parse::<u64>().ok()
+    });
+    eventually("all is written", || stage.log("count.log").ends_with(&format!("| {done}\n")).then_some(()));
+    done
+}
+
+/// The numbers in the log, and whether it tells that some are missing.
+fn numbers(stage: &Stage) -> (Vec<u64>, bool) {
+    let log = stage.log("count.log");
+    let numbers = log.lines().filter_map(|line| line.split_once("out| ")?.1.parse().ok()).collect();
+    (numbers, log.contains(" ---| "))
+}
+
+fn grows(path: &Path) {
+    let length = || fs::metadata(path).map(|found| found.len()).unwrap_or_default();
+    let before = length();
+    eventually("the log grows", || (length() > before).then_some(()));
+}
+
+/// The sink of a bus.
+fn sink(stage: &Stage) -> Option<ProcessId> {
+    let bus = stage.bus().path().to_str().unwrap();
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid: u32| {
+        let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        let is_sink = arguments.split('\0').rev().skip(1).take(2).eq([bus, "sink"]);
+        ProcessId::of(pid).filter(|process| is_sink && process.is_alive())
+    })
+    .next()
+}
+
+#[test]
+fn a_flood_goes_on_when_the_supervisor_is_killed_and_not_a_line_is_lost() {
+    let mut stage = Stage::empty();
+    let config = counting(&stage);
+    stage.supervise_apart(&config, |command| command);
+    let log = stage.bus().log_dir().join("count.log");
+    let pid = stage.until("count", |plugin| plugin.pid.is_some()).pid.unwrap();
+    grows(&log);
+    let keeper = sink(&stage).unwrap();
+    stage.kill_supervisor();
+    grows(&log);
+    let done = finish(&stage);
+    assert!(ProcessId::of(pid).is_some_and(ProcessId::is_alive), "the plugin was killed by SIGPIPE");
+    assert_eq!(numbers(&stage), ((1..=done).collect(), false));
+    assert!(keeper.is_alive());
+    // It is needed as long as a plugin may print.
+    signal(pid, Signal::KILL);
+    eventually("the sink ends", || (!keeper.is_alive()).then_some(()));
+    assert!(!stage.bus().state_dir().join("sink.sock").exists());
+}
+
+#[test]
+fn a_sink_that_is_killed_is_replaced_and_no_plugin_notices() {
+    let mut stage = Stage::empty();
+    let config = counting(&stage);
+    stage.supervise_apart(&config, |command| command);
+    let log = stage.bus().log_dir().join("count.log");
+    let before = stage.until("count", |plugin| plugin.pid.is_some());
+    for _ in 0..3 {
+        grows(&log);
+        let first = sink(&stage).unwrap();
+        signal(first.pid, Signal::KILL);
+        eventually("another sink", || sink(&stage).filter(|second| *second != first));
+        grows(&log);
+    }
+    let done = finish(&stage);
+    let after = stage.plugin("count");
+    assert_eq!((after.pid, after.restarts), (before.pid, 0));
+    // What the dead one had read is missing, which the log says where it is missing; nothing came twice.
+    let (numbers, told) = numbers(&stage);
+    assert!(told && numbers.is_sorted() && numbers.last() == Some(&done));
+    stage.stop_without_trace();
+    eventually("no sink is left", || sink(&stage).is_none().then_some(()));
+}
+
+#[test]
+fn a_sink_that_stands_still_is_replaced() {
+    let mut stage = Stage::empty();
+    let config = counting(&stage);
+    stage.supervise_apart(&config, |command| command);
+    let log = stage.bus().log_dir().join("count.log");
+    grows(&log);
+    let first = sink(&stage).unwrap();
+    signal(first.pid, Signal::STOP);
+    eventually("another sink", || sink(&stage).filter(|second| *second != first));
+    grows(&log);
+    finish(&stage);
+    assert!(!first.is_alive());
+}
+
+#[test]
+fn who_cannot_start_a_sink_reads_the_pipes_itself() {
+    let mut stage = Stage::empty();
+    let config =
+        PATIENT.to_owned() + &text_plugin("") + &misbehaving("poet", r"die=first\nlast", "restart = 'never'");
+    let mut spec = stage.spec(&config);
+    spec.sink = Some(vec!["/bin/false".into()]);
+    stage.supervise_spec(spec);
+    stage.ready("text");
+    stage.until("poet", |plugin| plugin.state == UnitState::Failed);
+    eventually("its last words", || stage.log("poet.log").ends_with("out| last\n").then_some(()));
+    stage.stop_without_trace();
+}
+
+#[test]
+fn a_reason_comes_from_the_line_that_tells_it() {
+    let dies = "import sys\nprint('before', file=sys.stderr)\ndef f():\n    raise ValueError('out of cheese')\nf()\n";
+    let mut stage = Stage::empty();
+    let script = stage.scratch().join("dies.py");
+    fs::write(&script, dies).unwrap();
+    let go =
+        "echo goroutine; echo 'panic: no' >&2; echo 'goroutine 1 [running]:' >&2; echo 'exit status 2' >&2; exit 2";
+    let config = plugin("python", &["python3", script.to_str().unwrap()], "restart = 'never'")
+        + &plugin("go", &["sh", "-c", go], "restart = 'never'");
+    stage.supervise_apart(&config, |command| command);
+    let reason = |name| stage.until(name, |plugin| plugin.state == UnitState::Failed).reason;
+    assert!(reason("python").contains(": ValueError: out of cheese; never"), "{}", reason("python"));
+    assert!(reason("go").contains(": panic: no; never"), "{}", reason("go"));
+    // What the sink has told is there for the event log, too.
+    let events = stage.events();
+    let failed = events.iter().find(|event| event["plugin"] == "go" && event["to"] == "failed").unwrap();
+    assert_eq!(failed["output"].as_array().unwrap().len(), 4);
+}
+
+/// A tmpfs; `None` where this user may not mount one.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(at: &'a Path, options: &str) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "plugbus-test"]).arg(at);
+        mount.stderr(std::process::Stdio::null());
+        let mounted = mount.status().is_ok_and(|status| status.success());
+        if mounted { Some(Self(at)) } else { missing("the right to mount a file system") }
+    }
+
+    fn remount(&self, options: &str) {
+        let mut mount = Command::new("mount");
+        assert!(mount.args(["-o", &format!("remount,{options}")]).arg(self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_full_or_read_only_disk_holds_no_plugin_up_and_is_written_to_again_when_it_is_well() {
+    let mut stage = Stage::empty();
+    let log_dir = stage.bus().log_dir();
+    let Some(disk) = SmallDisk::mount(&log_dir, "size=128k,mode=700") else {
+        return;
+    };
+    let more = "[log]\nmax_size = '1GiB'\n";
+    let config = PATIENT.to_owned() + &misbehaving("loud", "flood", "") + &text_plugin("") + more;
+    stage.supervise_apart(&config, |command| command);
+    stage.ready("loud");
+    let printed = || stage.caller().request("loud.printed").timeout(LONG).call::<u64, _>(&()).unwrap();
+    let flows = || {
+        let target = printed() + 100_000;
+        eventually("the flood goes on", || (printed() > target).then_some(()));
+    };
+    let dropped = || stage.plugin("loud").dropped_lines;
+    // Full: the flood fills it in no time.
+    stage.until("loud", |plugin| plugin.dropped_lines > 10_000);
+    flows();
+    disk.remount("size=512k");
+    let log = log_dir.join("loud.log");
+    eventually("it is written to again", || (fs::metadata(&log).ok()?.len() > 128 << 10).then_some(()));
+    // Another disk in its place, on which nothing may be written.
+    let read_only = SmallDisk::mount(&log_dir, "ro").unwrap();
+    let before = dropped();
+    stage.until("loud", |plugin| plugin.dropped_lines > before);
+    flows();
+    drop(read_only);
+    disk.remount("size=1g");
+    let (well, before) = (std::time::Instant::now(), fs::metadata(&log).unwrap().len());
+    eventually("it is written to again", || (fs::metadata(&log).ok()?.len() > before + (512 << 10)).then_some(()));
+    assert!(well.elapsed().as_secs() < 5, "took {:?}", well.elapsed());
+    eventually("what is missing is told", || stage.log("loud.log").contains("lines dropped").then_some(()));
+    assert_eq!((stage.ready("text").restarts, stage.ready("loud").restarts), (0, 0));
+    signal(stage.ready("loud").pid.unwrap(), Signal::KILL);
+}
+
+#[test]
+fn every_line_is_kept_or_counted_while_logs_are_rotated_deleted_and_renamed() {
+    let mut stage = Stage::empty();
+    let config = counting(&stage).replace("1GiB", "64KiB") + "keep = 100\n";
+    stage.supervise_apart(&config, |command| command);
+    let log_dir = stage.bus().log_dir();
+    let log = log_dir.join("count.log");
+    grows(&log);
+    // Rotated many times by now; the numbers of all files together have no gap.
+    eventually("rotated often", || log_dir.join("count.log.20").exists().then_some(()));
+    fs::write(stage.scratch().join("stop"), "").unwrap();
+    let done = eventually("the counting ends", || {
+        fs::read_to_string(stage.scratch().join("done")).ok()?.parse::<u64>().ok()
+    });
+    eventually("all is written", || stage.log("count.log").ends_with(&format!("| {done}\n")).then_some(()));
+    let mut all = Vec::new();
+    for number in (0..=100).rev() {
+        let name = if number == 0 { "count.log".to_owned() } else { format!("count.log.{number}") };
+        all.extend(stage.log(&name).lines().map(|line| line.split_once("out| ").unwrap().1.parse::<u64>().unwrap()));
+    }
+    let first = all[0];
+    assert_eq!(all, (first..=done).collect::<Vec<_>>());
+    assert_eq!(stage.plugin("count").dropped_lines, 0);
+}
+
+#[test]
+fn a_plugin_has_the_file_limit_that_the_supervisor_was_given() {
+    let mut stage = Stage::empty();
+    let prints = "sleep 0.2; ulimit -Sn; exec sleep 1000";
+    let config = plugin("limits", &["bash", "-c", prints], "start_timeout = '1h'");
+    let limited = stage.scratch().join("limited.sh");
+    fs::write(&limited, "ulimit -Sn 256; exec \"$@\"\n").unwrap();
+    stage.supervise_apart_by(&config, &["bash", limited.to_str().unwrap()]);
+    eventually("its limit", || stage.log("limits.log").ends_with("out| 256\n").then_some(()));
+    let limits = fs::read_to_string(format!("/proc/{}/limits", stage.supervisor_pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert!(!line.contains(" 256 "), "{line}");
+    stage.stop_without_trace();
+}
