@@ -30,4 +30,6 @@ pub use error::{BusError, RequestError};
 pub use nng::{Answers, PeerEvent, Surveyor};
 pub use peer::Peer;
 pub use process_id::ProcessId;
+#[cfg(feature = "supervisor")]
+pub(crate) use roles::LANE;
 pub use roles::{Incoming, Lane, Replier, Requester, Respondent, Turn};

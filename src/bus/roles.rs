@@ -11,6 +11,9 @@ use std::time::Duration;
 use super::direct;
 use super::{Body, BusError, Endpoint, Peer, RequestError, block_on, nng};
 
+/// The variable that names a lane.
+pub(crate) const LANE: &str = "PLUGBUS_LANE";
+
 /// What carries calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -22,21 +25,36 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// The lane of this process: direct unless `$PLUGBUS_LANE` is `nng`; read once.
+    /// Every lane.
+    pub const ALL: [Self; 2] = [Self::Direct, Self::Nng];
+
+    /// The lane of this process: direct unless `$PLUGBUS_LANE` is `nng`.
     #[must_use]
     pub fn chosen() -> Self {
-        static CHOSEN: OnceLock<Lane> = OnceLock::new();
-        *CHOSEN.get_or_init(|| {
-            let wanted = std::env::var("PLUGBUS_LANE").unwrap_or_default();
-            match wanted.as_str() {
-                "nng" => Self::Nng,
-                "" | "direct" => Self::Direct,
-                other => {
-                    tracing::warn!("$PLUGBUS_LANE is {other:?}, neither `direct` nor `nng`: calls go direct");
-                    Self::Direct
-                }
+        Self::asked_for().unwrap_or(Self::Direct)
+    }
+
+    /// What `$PLUGBUS_LANE` names, read once; `None` where it is not set, or is no lane.
+    #[must_use]
+    pub fn asked_for() -> Option<Self> {
+        static ASKED_FOR: OnceLock<Option<Lane>> = OnceLock::new();
+        *ASKED_FOR.get_or_init(|| {
+            let wanted = std::env::var(LANE).ok().filter(|wanted| !wanted.is_empty())?;
+            let lane = Self::ALL.into_iter().find(|lane| lane.name() == wanted);
+            if lane.is_none() {
+                tracing::warn!("${LANE} is {wanted:?}, neither `direct` nor `nng`: it is not heeded");
             }
+            lane
         })
+    }
+
+    /// Its name, in `$PLUGBUS_LANE` and in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Nng => "nng",
+        }
     }
 }
 
@@ -170,6 +188,32 @@ impl Replier {
             ReplierOn::Nng(replier) => replier.next().await.map(IncomingOn::Nng),
         }
         .map(Incoming)
+    }
+
+    /// Takes no more requests; the future ends when those that were sent before are answered, their answers sent.
+    ///
+    /// Requests still come, those that were sent before. On the direct lane whoever sends later knows at once that
+    /// its request was not received. NNG cannot tell what was sent before: there it ends after a moment.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub fn hang_up(&self) -> impl Future<Output = ()> + Send + 'static {
+        /// For NNG's threads to write what they were given and to read what has come; at 20 ms a busy machine lost one
+        /// in some hundred.
+        const MOMENT: Duration = Duration::from_millis(100);
+        #[cfg(target_os = "linux")]
+        let direct = match &self.0 {
+            ReplierOn::Direct(replier) => Some(replier.hang_up()),
+            ReplierOn::Nng(_) => None,
+        };
+        #[cfg(not(target_os = "linux"))]
+        let direct = None::<std::future::Ready<()>>;
+        async move {
+            match direct {
+                Some(direct) => direct.await,
+                None => tokio::time::sleep(MOMENT).await,
+            }
+        }
     }
 
     /// Has each request that comes from now on run where it was read, on the lane that can; others go on with

@@ -45,6 +45,11 @@ fn holds(_: (), context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
+/// As [`holds`], by an author who blocks where it should wait.
+async fn holds_async(nothing: (), context: Context) -> Result<(), Failure> {
+    holds(nothing, context)
+}
+
 /// `holds` has begun.
 static BEGUN: Notify = Notify::const_new();
 
@@ -72,6 +77,7 @@ impl Served {
             .method("parse", "Reads a number.", parse)
             .method("panics", "Panics.", panics)
             .method("holds", "Waits for being cancelled.", holds)
+            .method_async("holds_async", "Blocks its task until it is cancelled.", holds_async)
             .method("nothing", "Does nothing.", nothing)
             .method_async("stuck", "Never ends.", stuck);
         let info = plugin.info();
@@ -137,40 +143,44 @@ async fn left() -> u64 {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_plain_function_that_waits_holds_nobody_up_and_is_told_when_nobody_waits() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn code_that_blocks_holds_nobody_up_and_is_told_when_nobody_waits() {
     let mut served = Served::new();
     served.add("text");
     let bus = served.bus();
-    // The first time it begins on the thread that has read it, the second time on one of its own.
-    for _ in 0..2 {
-        if Lane::chosen() == Lane::Nng {
-            // Its connections outlive a caller that may still get a reply: see `nng::requester`.
-            break;
+    for method in ["holds", "holds_async"] {
+        // The first time it begins on the thread that has read it, the second time elsewhere.
+        for _ in 0..2 {
+            if Lane::chosen() == Lane::Nng {
+                // Its connections outlive a caller that may still get a reply: see `nng::requester`.
+                break;
+            }
+            let departs = served.bus();
+            let request = departs.request(method).timeout(Duration::from_secs(600));
+            let ended = tokio::select! {
+                ended = request.call::<(), _>(&()) => Some(ended),
+                () = BEGUN.notified() => None,
+            };
+            assert!(ended.is_none(), "{method}: {ended:?}");
+            drop(departs);
+            assert!(left().await > 500, "{method}: told by its caller's departure, not by the deadline");
         }
-        let departs = served.bus();
-        let request = departs.request("holds").timeout(Duration::from_secs(600));
-        let ended = tokio::select! {
-            ended = request.call::<(), _>(&()) => Some(ended),
-            () = BEGUN.notified() => None,
-        };
-        assert!(ended.is_none(), "{ended:?}");
-        drop(departs);
-        assert!(left().await > 500, "told by its caller's departure, not by the deadline");
+        let caller = bus.clone();
+        let late =
+            tokio::spawn(
+                async move { caller.request(method).timeout(Duration::from_secs(1)).call::<(), _>(&()).await },
+            );
+        BEGUN.notified().await;
+        assert_eq!(bus.call::<String, _>("shout", "meanwhile").await.unwrap(), "MEANWHILE");
+        let late = late.await.unwrap();
+        assert!(
+            matches!(&late, Err(CallError::Deadline { .. }))
+                || matches!(&late, Err(CallError::Plugin { fault, .. }) if fault.code == Code::Deadline),
+            "{late:?}"
+        );
+        assert_eq!(left().await, 0, "{method}");
+        assert_eq!(bus.call::<String, _>("shout", "after").await.unwrap(), "AFTER");
     }
-    let caller = bus.clone();
-    let late =
-        tokio::spawn(async move { caller.request("holds").timeout(Duration::from_secs(1)).call::<(), _>(&()).await });
-    BEGUN.notified().await;
-    assert_eq!(bus.call::<String, _>("shout", "meanwhile").await.unwrap(), "MEANWHILE");
-    let late = late.await.unwrap();
-    assert!(
-        matches!(&late, Err(CallError::Deadline { .. }))
-            || matches!(&late, Err(CallError::Plugin { fault, .. }) if fault.code == Code::Deadline),
-        "{late:?}"
-    );
-    assert_eq!(left().await, 0);
-    assert_eq!(bus.call::<String, _>("shout", "after").await.unwrap(), "AFTER");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +191,12 @@ async fn an_instance_that_drains_takes_no_more_calls_and_the_other_does() {
     bus.request("text.$stop").instance(&first).call::<(), _>(&()).await.unwrap();
     served.add("text");
     for _ in 0..20 {
-        assert_eq!(bus.call::<String, _>("shout", "still").await.unwrap(), "STILL");
+        match bus.call::<String, _>("shout", "still").await {
+            Ok(shouted) => assert_eq!(shouted, "STILL"),
+            // A request that is sent in the last moment of an instance: only the direct lane can tell.
+            Err(CallError::Died { .. }) if Lane::chosen() == Lane::Nng => {}
+            Err(error) => panic!("{error}"),
+        }
     }
     served.servers.remove(0).finished().await;
     assert_eq!(bus.call::<String, _>("shout", "here").await.unwrap(), "HERE");

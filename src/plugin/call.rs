@@ -1,6 +1,7 @@
 //! One call, from its parameters to its reply.
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -94,9 +95,14 @@ async fn work(job: Job, held: Held, pace: Arc<Pace>) -> Outcome {
             };
             task::spawn_blocking(run).await
         }
-        Job::Async(running) => {
+        Job::Async(mut running) => {
+            let mut first = Some(pace);
             let running = async move {
-                let outcome = running.await;
+                let outcome = poll_fn(|context| match first.take() {
+                    Some(pace) => pace.time(|| running.as_mut().poll(context)),
+                    None => running.as_mut().poll(context),
+                });
+                let outcome = outcome.await;
                 drop(held);
                 outcome
             };

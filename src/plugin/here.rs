@@ -1,9 +1,9 @@
 //! A call that runs on the thread that has read it.
 //!
 //! What finishes at once is answered before the next request is looked at: no thread is woken for it. An async
-//! method that has to wait goes on as a task. A plain function that takes long keeps the thread and nothing else: the
-//! lane goes on elsewhere, somebody watches the call's deadline and its caller, and the next calls of that method
-//! get threads of their own until they are quick again.
+//! method that has to wait goes on as a task. Code that takes long keeps the thread and nothing else: the lane goes
+//! on elsewhere, somebody watches the call's deadline and its caller, and the next calls of that method begin
+//! elsewhere until they are quick again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,39 +75,45 @@ impl Call {
         let context =
             Context { deadline: self.deadline, cancel: self.ticket.cancel(), ledger: Arc::clone(&self.ledger) };
         match guarded(|| job(&self.incoming, self.params.clone(), &self.prepare, context)) {
-            Ok(Ok(Job::Blocking(run))) if !self.pace.is_slow() => self.run_blocking(run, permit, turn, runtime),
-            Ok(Ok(job @ Job::Blocking(_))) => drop(runtime.spawn(self.go_on(Some((job, permit))))),
-            Ok(Ok(Job::Async(mut running))) => {
-                let mut nobody = std::task::Context::from_waker(Waker::noop());
-                match guarded(|| running.as_mut().poll(&mut nobody)) {
-                    // It is polled again where it goes on, and then with somebody to wake.
-                    Ok(Poll::Pending) => drop(runtime.spawn(self.go_on(Some((Job::Async(running), permit))))),
-                    Ok(Poll::Ready(outcome)) => answer(self.incoming, outcome, &self.ledger),
-                    Err(fault) => answer(self.incoming, Err(fault), &self.ledger),
-                }
-            }
+            Ok(Ok(job)) if self.pace.is_slow() => drop(runtime.spawn(self.go_on(Some((job, permit))))),
+            Ok(Ok(job)) => self.begin(job, permit, turn, runtime),
             Ok(Err(fault)) | Err(fault) => answer(self.incoming, Err(fault), &self.ledger),
         }
     }
 
-    fn run_blocking(
-        self,
-        run: Box<dyn FnOnce() -> Outcome + Send>,
-        permit: OwnedSemaphorePermit,
-        turn: &Turn<'_>,
-        runtime: &Handle,
-    ) {
-        let Self { incoming, pace, ticket, deadline, ledger, .. } = self;
-        let open = Arc::new(Open { incoming: Mutex::new(Some(incoming)), ledger });
+    /// Runs a plain function to its end, an async method up to where it has to wait.
+    fn begin(self, job: Job, permit: OwnedSemaphorePermit, turn: &Turn<'_>, runtime: &Handle) {
+        let Self { incoming, params, prepare, pace, ticket, deadline, ledger, turns } = self;
+        let open = Arc::new(Open { incoming: Mutex::new(Some(incoming)), ledger: Arc::clone(&ledger) });
         let (watched, cancel) = (Arc::clone(&open), ticket.cancel());
-        let runtime = runtime.clone();
+        let watching = runtime.clone();
         turn.if_slow(move || {
             pace.0.store(true, Ordering::Relaxed);
-            runtime.spawn(watch_over(watched, deadline, cancel));
+            watching.spawn(watch_over(watched, deadline, cancel));
         });
-        let outcome = guarded(run).unwrap_or_else(Err);
-        open.answer(outcome);
-        drop((ticket, permit));
+        let mut running = match job {
+            Job::Blocking(run) => {
+                open.answer(guarded(run).unwrap_or_else(Err));
+                return drop((ticket, permit));
+            }
+            Job::Async(running) => running,
+        };
+        let mut nobody = std::task::Context::from_waker(Waker::noop());
+        match guarded(|| running.as_mut().poll(&mut nobody)) {
+            Ok(Poll::Ready(outcome)) => open.answer(outcome),
+            Err(fault) => open.answer(Err(fault)),
+            Ok(Poll::Pending) => match open.take() {
+                // It is polled again where it goes on, and then with somebody to wake.
+                Some(incoming) => {
+                    // Its next step says nothing about how long a call takes to get here.
+                    let pace = Arc::default();
+                    let call = Self { incoming, params, prepare, pace, ticket, deadline, ledger, turns };
+                    runtime.spawn(call.go_on(Some((Job::Async(running), permit))));
+                }
+                // Answered: nobody waits for it any more.
+                None => drop(guarded(move || drop(running))),
+            },
+        }
     }
 }
 

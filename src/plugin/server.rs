@@ -26,8 +26,8 @@ use crate::wire::{Code, CodecError, Fault, PROTOCOL, Phase, Reply, Request, near
 /// Requests that may be taken off the socket beyond those that run and wait, so that `$stop` is always heard.
 const SPARE: usize = 8;
 
-/// How long a plugin that is done waits for its last replies to leave the process.
-const FLUSH: Duration = Duration::from_millis(20);
+/// How long a plugin that is done waits for its last replies to be read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How many requests the socket is to have room for: as many wait as run.
 pub(super) fn room(concurrency: usize) -> usize {
@@ -137,13 +137,13 @@ impl Desk {
                 () = self.ledger.until_quiet() => break,
             }
         }
-        // The last replies leave the process; who calls meanwhile is still told to call elsewhere.
-        let flushed = tokio::time::sleep(FLUSH);
-        tokio::pin!(flushed);
+        // The last replies leave the process; who has called meanwhile is still told to call elsewhere.
+        let settled = tokio::time::timeout(LAST_WORDS, replier.hang_up());
+        tokio::pin!(settled);
         loop {
             tokio::select! {
                 Some(incoming) = replier.next() => self.take(incoming, None),
-                () = &mut flushed => break,
+                _ = &mut settled => break,
             }
         }
     }

@@ -16,6 +16,7 @@ mod demo;
 mod garbage;
 mod identity;
 mod interop;
+mod lane;
 mod late_supervisor;
 mod one_process;
 mod orphans;

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
-use super::pending::{Outcome, Pending, Phase, State};
+use super::pending::Pending;
 use super::socket::{self, BLOCKING_READ, Wait};
+use super::state::{Outcome, Phase, State};
 
 /// Sends the request and waits for its reply on the calling thread.
 pub(super) fn request(pending: &Pending, body: &[u8], deadline: Instant) -> Outcome {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Instant;
@@ -38,9 +38,15 @@ pub(super) struct Connection {
     socket: OwnedFd,
     epoll: Arc<OwnedFd>,
     claim: AtomicU8,
+    /// After what can still be read comes the end.
+    input_ends: AtomicBool,
     inbound: Mutex<Inbound>,
     outbound: Mutex<Outbound>,
     gone: watch::Sender<bool>,
+    /// When the one who stands by will look at it.
+    pub(super) reminder: Mutex<Option<Instant>>,
+    /// Requests that were handed out and are not yet answered.
+    open: AtomicUsize,
 }
 
 /// Reported once each time something comes.
@@ -73,6 +79,8 @@ struct Outbound {
     gathers: Option<ThreadId>,
     /// Since when the peer has not taken a byte, while the socket is full.
     stuck: Option<Instant>,
+    /// Nothing follows but the answers to what was handed out.
+    ends: bool,
     closed: bool,
 }
 
@@ -115,9 +123,12 @@ impl Connection {
             socket,
             epoll,
             claim: AtomicU8::new(FREE),
+            input_ends: AtomicBool::new(false),
             inbound,
             outbound,
             gone: watch::Sender::new(false),
+            reminder: Mutex::default(),
+            open: AtomicUsize::new(0),
         }
     }
 
@@ -145,6 +156,15 @@ impl Connection {
             self.claim.store(CLAIMED, Ordering::Release);
         }
         released
+    }
+
+    /// To be called before a try to claim, for whoever has the claim to see it.
+    pub(super) fn input_ends(&self) {
+        self.input_ends.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_input_ending(&self) -> bool {
+        self.input_ends.load(Ordering::Acquire)
     }
 
     /// Reads once. Only with the claim.
@@ -279,6 +299,22 @@ impl Connection {
         Flushed::Done
     }
 
+    /// The other side can send nothing any more, and is told so when it tries; what it has sent can be read.
+    pub(super) fn end_input(&self) {
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Read);
+    }
+
+    /// Everything has been read and handed out.
+    pub(super) fn close_when_done(&self) {
+        lock(&self.outbound).ends = true;
+    }
+
+    /// Whether there is nothing left to answer and nothing left to send.
+    pub(super) fn is_done(&self) -> bool {
+        let outbound = lock(&self.outbound);
+        outbound.ends && outbound.bytes.is_empty() && self.open.load(Ordering::SeqCst) == 0
+    }
+
     /// Nobody is there any more; whether that is news.
     pub(super) fn close(&self) -> bool {
         let mut outbound = lock(&self.outbound);
@@ -317,6 +353,7 @@ pub(in crate::bus) struct Incoming {
 impl Incoming {
     /// The crew has given it one of its seats.
     pub(super) fn new(body: Body, connection: Arc<Connection>, crew: Arc<Crew>) -> Self {
+        connection.open.fetch_add(1, Ordering::SeqCst);
         Self { body, connection, crew }
     }
 
@@ -344,6 +381,8 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
+        self.connection.open.fetch_sub(1, Ordering::SeqCst);
+        self.crew.close_if_done(&self.connection);
         self.crew.leave_seat();
     }
 }

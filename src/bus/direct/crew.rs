@@ -1,31 +1,28 @@
 //! The threads of a replier: they wait for its sockets, read, and run what answers at once.
 //!
-//! Each worker takes one event at a time, so that nothing waits behind a handler but the rest of its own connection.
-//! A worker says when it goes into a handler; the one who stands by (`standby`) looks now and then, takes the
-//! connection of a worker that does not come out again, goes on with it in its place, and has somebody else
+//! Each worker takes one event at a time, so that nothing waits behind a handler but the rest of its own connection
+//! (`serving`). A worker says when it goes into a handler; the one who stands by (`standby`) looks now and then, takes
+//! the connection of a worker that does not come out again, goes on with it in its place, and has somebody else
 //! stand by. So a handler may take as long as it likes and costs the others two milliseconds, once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with, sockopt};
 use tokio::sync::mpsc;
 
-use super::connection::{Connection, Flushed, Incoming, Read};
-use super::frame::REPLIER;
-use super::pending::SCRATCH;
-use super::standby::{Alarm, LISTENER_PAUSE};
-use super::{lock, socket};
-use crate::bus::Peer;
+use super::connection::{Connection, Incoming};
+use super::door::Door;
+use super::lock;
+use super::seats::Seats;
+use super::standby::Alarm;
 
 /// What runs a request where it was read.
 pub(in crate::bus) type Attendant = Box<dyn Fn(Incoming, &Turn<'_>) + Send + Sync>;
@@ -33,10 +30,7 @@ pub(in crate::bus) type Attendant = Box<dyn Fn(Incoming, &Turn<'_>) + Send + Syn
 /// How long a thread that nobody needs stays.
 const SPARE: Duration = Duration::from_secs(10);
 
-/// How much time a connection may be handed on without its replies being sent.
-const HELD_BACK: Duration = Duration::from_micros(100);
-
-const LISTENER: u64 = 0;
+pub(super) const LISTENER: u64 = 0;
 const BELL: u64 = 1;
 const FIRST_CONNECTION: u64 = 2;
 
@@ -53,43 +47,27 @@ pub(in crate::bus) struct Limits {
 
 #[derive(Debug)]
 pub(super) struct Crew {
-    listener: OwnedFd,
     epoll: Arc<OwnedFd>,
     bell: OwnedFd,
+    pub(super) door: Door,
     pub(super) alarm: Alarm,
     pub(super) limits: Limits,
     pub(super) stopped: AtomicBool,
-    connections: Mutex<Connections>,
     /// Connections to go on with, for whichever worker hears the bell.
     ready: Mutex<VecDeque<Arc<Connection>>>,
-    seats: Seats,
-    incoming: mpsc::UnboundedSender<Incoming>,
-    attendant: OnceLock<AttendantSlot>,
+    pub(super) seats: Seats,
+    pub(super) incoming: mpsc::UnboundedSender<Incoming>,
+    pub(super) attendant: OnceLock<AttendantSlot>,
     pub(super) roster: Mutex<Roster>,
     pub(super) called: Condvar,
 }
 
-struct AttendantSlot(Attendant);
+pub(super) struct AttendantSlot(pub(super) Attendant);
 
 impl std::fmt::Debug for AttendantSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Attendant")
     }
-}
-
-#[derive(Debug, Default)]
-struct Connections {
-    by_key: HashMap<u64, Arc<Connection>>,
-    last_key: u64,
-}
-
-/// Room for requests that are not yet answered.
-#[derive(Debug, Default)]
-struct Seats {
-    taken: AtomicUsize,
-    /// Connections with requests that found none.
-    queue: Mutex<VecDeque<Arc<Connection>>>,
-    queued: AtomicBool,
 }
 
 /// Who does what.
@@ -125,7 +103,7 @@ impl std::fmt::Debug for Post {
 
 /// The turn of a request that runs where it was read.
 #[derive(Debug)]
-pub(in crate::bus) struct Turn<'a>(&'a Worker);
+pub(in crate::bus) struct Turn<'a>(pub(super) &'a Worker);
 
 impl Turn<'_> {
     /// What to do, on another thread, when the request is found to take long.
@@ -140,22 +118,20 @@ impl Crew {
         limits: Limits,
         incoming: mpsc::UnboundedSender<Incoming>,
     ) -> Result<Arc<Self>, Errno> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN | EventFlags::ONESHOT)?;
-        epoll::add(&epoll, &bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
+        epoll::add(&*epoll, &bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
         let cores = thread::available_parallelism().map_or(2, usize::from);
         let roster = Roster { wanted: cores.min(4), ..Roster::default() };
         Ok(Arc::new(Self {
-            listener,
-            epoll: Arc::new(epoll),
+            door: Door::new(listener, Arc::clone(&epoll), FIRST_CONNECTION)?,
+            epoll,
             bell,
             alarm: Alarm::new()?,
             limits,
             stopped: AtomicBool::new(false),
-            connections: Mutex::new(Connections { by_key: HashMap::new(), last_key: FIRST_CONNECTION }),
             ready: Mutex::default(),
-            seats: Seats::default(),
+            seats: Seats::new(limits.room),
             incoming,
             attendant: OnceLock::new(),
             roster: Mutex::new(roster),
@@ -237,173 +213,6 @@ impl Crew {
         self.ring();
     }
 
-    fn attend_to(self: &Arc<Self>, key: u64, flags: EventFlags, me: &Arc<Worker>, buffer: &mut Vec<u8>) -> bool {
-        let found = lock(&self.connections).by_key.get(&key).cloned();
-        let Some(connection) = found else { return true };
-        if flags.intersects(EventFlags::HUP | EventFlags::ERR) {
-            self.close(&connection);
-            return true;
-        }
-        if flags.contains(EventFlags::OUT) {
-            self.flushed(&connection, connection.flush());
-        }
-        !connection.claim() || self.go_on(&connection, me, buffer)
-    }
-
-    /// Goes on with a connection whose claim this worker holds; whether the worker still has its place.
-    fn go_on(self: &Arc<Self>, connection: &Arc<Connection>, me: &Arc<Worker>, buffer: &mut Vec<u8>) -> bool {
-        if buffer.capacity() == 0 {
-            buffer.reserve_exact(SCRATCH);
-        }
-        connection.gather();
-        let mut more = true;
-        loop {
-            let handed_out = self.hand_out(connection, me);
-            match handed_out {
-                HandedOut::TakenOver => return false,
-                HandedOut::Malformed => {
-                    self.close(connection);
-                    return true;
-                }
-                HandedOut::All | HandedOut::Waits => {}
-            }
-            if handed_out == HandedOut::All && more {
-                self.flushed(connection, connection.flush());
-                match connection.read(buffer) {
-                    Read::Some { more: left } => {
-                        // Where it was short, the next bytes are an event of their own.
-                        more = left;
-                        continue;
-                    }
-                    Read::Nothing => {}
-                    Read::End => return self.last_of(connection, me),
-                }
-            }
-            self.flushed(connection, connection.stop_gathering());
-            if connection.release() {
-                return true;
-            }
-            more = true;
-            connection.gather();
-        }
-    }
-
-    /// What came before the end is handed out, and answered where it can be answered at once.
-    fn last_of(self: &Arc<Self>, connection: &Arc<Connection>, me: &Arc<Worker>) -> bool {
-        let taken_over = self.hand_out(connection, me) == HandedOut::TakenOver;
-        self.flushed(connection, connection.stop_gathering());
-        self.close(connection);
-        !taken_over
-    }
-
-    /// Hands out what has been read.
-    fn hand_out(self: &Arc<Self>, connection: &Arc<Connection>, me: &Arc<Worker>) -> HandedOut {
-        let mut since = Instant::now();
-        while connection.has_next() {
-            if connection.is_clogged() && self.is_clogged_still(connection) {
-                return HandedOut::Waits;
-            }
-            if !self.take_seat(connection) {
-                return HandedOut::Waits;
-            }
-            // Its drop gives the seat back.
-            let body = match connection.next() {
-                Ok(Some(body)) => body,
-                nothing => {
-                    self.leave_seat();
-                    if nothing.is_err() {
-                        return HandedOut::Malformed;
-                    }
-                    break;
-                }
-            };
-            let incoming = Incoming::new(body, Arc::clone(connection), Arc::clone(self));
-            if !self.run(incoming, connection, me) {
-                return HandedOut::TakenOver;
-            }
-            if since.elapsed() > HELD_BACK {
-                self.flushed(connection, connection.flush());
-                since = Instant::now();
-            }
-        }
-        HandedOut::All
-    }
-
-    fn is_clogged_still(&self, connection: &Arc<Connection>) -> bool {
-        self.flushed(connection, connection.flush());
-        connection.is_clogged()
-    }
-
-    /// Runs a request here, or passes it on; whether this worker still has its place afterwards.
-    fn run(&self, incoming: Incoming, connection: &Arc<Connection>, me: &Worker) -> bool {
-        let Some(AttendantSlot(attendant)) = self.attendant.get() else {
-            // Refused only when nobody reads any more.
-            let _ = self.incoming.send(incoming);
-            return true;
-        };
-        self.alarm.tick();
-        let mut post = lock(&me.post);
-        post.begun += 1;
-        post.busy = true;
-        post.connection = Some(Arc::clone(connection));
-        drop(post);
-        // A panic is the attendant's to report; here it must not cost the crew a thread.
-        let _ = catch_unwind(AssertUnwindSafe(|| attendant(incoming, &Turn(me))));
-        let mut post = lock(&me.post);
-        post.busy = false;
-        let if_slow = post.if_slow.take();
-        let still_here = post.connection.take().is_some();
-        drop(post);
-        drop(if_slow);
-        still_here
-    }
-
-    /// A seat for a request of that connection; without one, it is called when there is one.
-    fn take_seat(&self, connection: &Arc<Connection>) -> bool {
-        let Seats { taken, queue, queued } = &self.seats;
-        let take = || {
-            let room = |seats| if seats < self.limits.room { Some(seats + 1) } else { None };
-            taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room).is_ok()
-        };
-        if take() {
-            return true;
-        }
-        let mut waiting = lock(queue);
-        waiting.push_back(Arc::clone(connection));
-        queued.store(true, Ordering::SeqCst);
-        // One may have been left before it could be seen that somebody waits.
-        if take() {
-            waiting.pop_back();
-            queued.store(!waiting.is_empty(), Ordering::SeqCst);
-            return true;
-        }
-        false
-    }
-
-    pub(super) fn leave_seat(&self) {
-        let Seats { taken, queue, queued } = &self.seats;
-        taken.fetch_sub(1, Ordering::SeqCst);
-        if queued.load(Ordering::SeqCst) {
-            let mut waiting = lock(queue);
-            let next = waiting.pop_front();
-            queued.store(!waiting.is_empty(), Ordering::SeqCst);
-            drop(waiting);
-            if let Some(next) = next {
-                lock(&self.ready).push_back(next);
-                self.ring();
-            }
-        }
-    }
-
-    /// What follows from a try to write.
-    pub(super) fn flushed(&self, connection: &Arc<Connection>, flushed: Flushed) {
-        match flushed {
-            Flushed::Done => {}
-            Flushed::Stuck => self.alarm.at(Instant::now() + self.limits.unread, connection.key),
-            Flushed::Broken => self.close(connection),
-        }
-    }
-
     pub(super) fn ring(&self) {
         // Full only where it has been rung often enough.
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
@@ -417,88 +226,29 @@ impl Crew {
             self.ring();
         }
         drop(ready);
-        next.is_none_or(|connection| !connection.claim() || self.go_on(&connection, me, buffer))
+        let still_here = next.is_none_or(|connection| !connection.claim() || self.go_on(&connection, me, buffer));
+        self.call_next();
+        still_here
     }
 
-    fn accept(&self) {
-        /// Before the others get a turn.
-        const AT_ONCE: usize = 64;
-        if self.stopped.load(Ordering::Acquire) {
-            return;
-        }
-        for _ in 0..AT_ONCE {
-            match accept_with(&self.listener, SocketFlags::CLOEXEC) {
-                Ok(socket) => self.welcome(socket),
-                Err(Errno::AGAIN) => break,
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(error) => {
-                    // No descriptors left, most likely: who waits goes on waiting, and nobody spins.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    self.alarm.at(Instant::now() + LISTENER_PAUSE, LISTENER);
-                    return;
-                }
-            }
-        }
-        self.listen_again();
+    pub(super) fn leave_seat(&self) {
+        self.seats.leave();
+        self.call_next();
     }
 
-    fn listen_again(&self) {
-        let flags = EventFlags::IN | EventFlags::ONESHOT;
-        let _ = epoll::modify(&*self.epoll, &self.listener, EventData::new_u64(LISTENER), flags);
-    }
-
-    fn welcome(&self, socket: OwnedFd) {
-        if socket::send(&socket, &[std::io::IoSlice::new(&REPLIER)]) != Ok(REPLIER.len()) {
-            // Gone already.
-            return;
-        }
-        let credentials = sockopt::socket_peercred(&socket).ok();
-        let mut connections = lock(&self.connections);
-        let key = connections.last_key;
-        connections.last_key += 1;
-        let peer = Peer {
-            connection: u32::try_from(key & u64::from(u32::MAX)).unwrap_or_default(),
-            pid: credentials.and_then(|of| of.pid.as_raw_nonzero().get().try_into().ok()),
-            uid: credentials.map(|of| of.uid.as_raw()),
-        };
-        let connection = Arc::new(Connection::new(key, peer, socket, Arc::clone(&self.epoll)));
-        connections.by_key.insert(key, Arc::clone(&connection));
-        drop(connections);
-        if connection.watch().is_err() {
-            self.close(&connection);
-        } else {
-            self.alarm.at(Instant::now() + self.limits.greeting, key);
-        }
-    }
-
-    pub(super) fn close(&self, connection: &Connection) {
-        if connection.close() {
-            lock(&self.connections).by_key.remove(&connection.key);
-        }
-    }
-
-    /// Looks at what its time has come for.
-    pub(super) fn look_after(&self, key: u64, now: Instant) {
-        if key == LISTENER {
-            self.listen_again();
-            return;
-        }
-        let found = lock(&self.connections).by_key.get(&key).cloned();
-        let Some(connection) = found else { return };
-        match connection.deadline(&self.limits) {
-            Some(deadline) if deadline <= now => self.close(&connection),
-            Some(deadline) => self.alarm.at(deadline, key),
-            None => {}
+    /// Has a connection that waits for a seat gone on with, where there is one.
+    fn call_next(&self) {
+        if let Some(next) = self.seats.next() {
+            lock(&self.ready).push_back(next);
+            self.ring();
         }
     }
 
     /// Ends all threads that do not run a request, and every connection.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
-        // Who waits to be accepted is refused at once.
-        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
-        let connections: Vec<_> = lock(&self.connections).by_key.values().cloned().collect();
-        connections.iter().for_each(|connection| self.close(connection));
+        self.door.close();
+        self.door.everybody().iter().for_each(|connection| self.close(connection));
         self.ring();
         self.alarm.ring();
         // Under the lock, so that nobody is between looking and waiting.
@@ -506,15 +256,4 @@ impl Crew {
         self.called.notify_all();
         drop(roster);
     }
-}
-
-/// How far a worker came with what it had read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HandedOut {
-    All,
-    /// The rest is for whoever is called when there is room.
-    Waits,
-    /// Another worker has the connection now.
-    TakenOver,
-    Malformed,
 }

@@ -8,12 +8,16 @@
 mod caller;
 mod connection;
 mod crew;
+mod door;
 mod frame;
 mod pending;
 mod replier;
 mod requester;
+mod seats;
+mod serving;
 mod socket;
 mod standby;
+mod state;
 mod task;
 #[cfg(test)]
 mod tests;

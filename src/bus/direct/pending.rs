@@ -1,11 +1,9 @@
 //! The requests under way on one connection, whoever reads and writes it.
 //!
 //! A request takes a seat, its frame goes out at once where the socket takes it, else it waits in line. Replies
-//! find their seats by id. Seats, line and phase share one lock, so that a request is at any time either surely
-//! unsent or possibly sent, and a caller is told which.
+//! find their seats by id (`state`). Here is what goes over the socket.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard};
@@ -14,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::frame::{self, Decoder, Found, HEAD, REPLIER, REQUEST_ID};
+use super::frame::{self, Decoder, Found, HEAD, REPLIER};
 use super::lock;
 use super::socket::{self, Wait};
+use super::state::{self, Frame, Phase, Seat, State};
 use crate::bus::{Body, RequestError};
 
 /// How long a request waits for the greeting of a connection that is new. A live listener greets within a
@@ -29,8 +28,6 @@ pub(super) const SCRATCH: usize = 64 * 1024;
 /// Frames that go out in one write at most.
 const GATHERED: usize = 64;
 
-pub(super) type Outcome = Result<Body, RequestError>;
-
 /// One connection to a replier.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -38,50 +35,6 @@ pub(super) struct Pending {
     connected: Instant,
     decoder: Mutex<Decoder>,
     state: Mutex<State>,
-}
-
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) phase: Phase,
-    /// The other side had greeted and has left.
-    lost: bool,
-    seats: HashMap<u32, Seat>,
-    line: VecDeque<Frame>,
-    last_id: u32,
-    /// Frames are only lined up: whoever holds this writes them.
-    pub(super) flushing: bool,
-    /// Somebody reads.
-    pub(super) reading: bool,
-    /// The task that drives the connection, where one does, while it sleeps.
-    pub(super) driver: Option<Waker>,
-    /// When that task looks for requests whose time is over.
-    pub(super) alarm: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Nothing goes out before the other side's greeting.
-    Greeting,
-    Open,
-    /// The other side has left; replies it sent may still arrive.
-    Ending,
-    Closed,
-}
-
-#[derive(Debug)]
-struct Seat {
-    /// Not in line any more: the other side may have it.
-    sent: bool,
-    deadline: Instant,
-    outcome: Option<Outcome>,
-    waker: Option<Waker>,
-}
-
-#[derive(Debug)]
-struct Frame {
-    id: u32,
-    bytes: Vec<u8>,
-    written: usize,
 }
 
 /// What a read brought.
@@ -97,19 +50,8 @@ pub(super) enum Read {
 
 impl Pending {
     pub(super) fn new(socket: OwnedFd) -> Self {
-        let state = State {
-            phase: Phase::Greeting,
-            lost: false,
-            seats: HashMap::new(),
-            line: VecDeque::new(),
-            last_id: 0,
-            flushing: false,
-            reading: false,
-            driver: None,
-            alarm: None,
-        };
         let decoder = Mutex::new(Decoder::new(REPLIER));
-        Self { socket, connected: Instant::now(), decoder, state: Mutex::new(state) }
+        Self { socket, connected: Instant::now(), decoder, state: Mutex::new(State::new()) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -289,7 +231,7 @@ impl Pending {
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.phase = Phase::Closed;
-        state.line.clear();
+        state.clear_line();
         let mut woken: Vec<Waker> = state.driver.take().into_iter().collect();
         for seat in state.seats.values_mut().filter(|seat| seat.outcome.is_none()) {
             seat.outcome = Some(Err(if seat.sent { RequestError::Lost } else { RequestError::NotSent }));
@@ -309,7 +251,7 @@ impl Pending {
         for (id, seat) in seats.iter_mut().filter(|(_, seat)| seat.outcome.is_none()) {
             let limit = self.limit(phase, seat.deadline);
             if limit <= now {
-                seat.outcome = Some(Err(withdraw(line, *id, seat.sent)));
+                seat.outcome = Some(Err(state::withdraw(line, *id, seat.sent)));
                 woken.extend(seat.waker.take());
             } else {
                 alarm = Some(alarm.map_or(limit, |alarm| alarm.min(limit)));
@@ -330,91 +272,5 @@ impl Pending {
 
     pub(super) fn is_over(&self) -> bool {
         matches!(self.lock().phase, Phase::Ending | Phase::Closed)
-    }
-}
-
-/// Takes a request out of the line where nothing of it has been written.
-fn withdraw(line: &mut VecDeque<Frame>, id: u32, sent: bool) -> RequestError {
-    if sent {
-        return RequestError::TimedOut;
-    }
-    line.retain(|frame| frame.id != id);
-    RequestError::NotSent
-}
-
-impl State {
-    fn free_id(&mut self) -> u32 {
-        loop {
-            self.last_id = self.last_id.wrapping_add(1) | REQUEST_ID;
-            if !self.seats.contains_key(&self.last_id) {
-                return self.last_id;
-            }
-        }
-    }
-
-    /// Frames that were taken to be written and were not, back to where they stood.
-    fn put_back(&mut self, frames: &mut Vec<Frame>) {
-        for frame in frames.drain(..).rev() {
-            let seat = self.seats.get_mut(&frame.id);
-            if frame.written == 0 {
-                match seat {
-                    // Nobody waits any more, and nobody has begun to read it.
-                    None => continue,
-                    Some(seat) => seat.sent = false,
-                }
-            }
-            self.line.push_front(frame);
-        }
-    }
-
-    /// Takes no more requests; those that are surely unsent are given back.
-    fn end(&mut self) {
-        if self.phase != Phase::Closed {
-            self.lost |= self.phase == Phase::Open;
-            self.phase = Phase::Ending;
-        }
-        self.line.clear();
-        for seat in self.seats.values_mut().filter(|seat| !seat.sent && seat.outcome.is_none()) {
-            seat.outcome = Some(Err(RequestError::NotSent));
-            // Wakes under the lock: rare, and a waker may do no more than schedule.
-            seat.waker.take().into_iter().for_each(Waker::wake);
-        }
-        self.wake_driver();
-    }
-
-    fn seat(&mut self, id: u32, outcome: Outcome) -> Option<Waker> {
-        // An id that never was, a second reply to one, or a reply nobody waits for any more.
-        let seat = self.seats.get_mut(&id).filter(|seat| seat.outcome.is_none())?;
-        seat.outcome = Some(outcome);
-        seat.waker.take()
-    }
-
-    pub(super) fn wake_driver(&mut self) {
-        self.driver.take().into_iter().for_each(Waker::wake);
-    }
-
-    pub(super) fn has_line(&self) -> bool {
-        !self.line.is_empty()
-    }
-
-    /// The outcome of a request, which gives its seat up; else whom to wake when there is one.
-    pub(super) fn outcome(&mut self, id: u32, waker: Option<&Waker>) -> Option<Outcome> {
-        let seat = self.seats.get_mut(&id)?;
-        if seat.outcome.is_none() {
-            seat.waker = waker.cloned();
-            return None;
-        }
-        self.seats.remove(&id)?.outcome
-    }
-
-    /// Gives a seat up before there is an outcome; says what is then true.
-    pub(super) fn give_up(&mut self, id: u32) -> RequestError {
-        let sent = self.seats.remove(&id).is_none_or(|seat| seat.sent);
-        withdraw(&mut self.line, id, sent)
-    }
-
-    /// Somebody who still waits.
-    pub(super) fn anybody(&mut self) -> Option<Waker> {
-        self.seats.values_mut().filter(|seat| seat.outcome.is_none()).find_map(|seat| seat.waker.take())
     }
 }

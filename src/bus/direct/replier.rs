@@ -69,6 +69,19 @@ impl Replier {
         self.crew.attend(attendant);
     }
 
+    /// Takes no more requests, and ends when those that were sent before are answered and their answers have left.
+    pub(in crate::bus) fn hang_up(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.file.remove();
+        let crew = Arc::clone(&self.crew);
+        crew.door.close();
+        async move { crew.door.until_empty().await }
+    }
+
+    #[cfg(test)]
+    pub(super) fn crew(&self) -> &Crew {
+        &self.crew
+    }
+
     pub(in crate::bus) async fn next(&mut self) -> Option<Incoming> {
         self.incoming.recv().await
     }

@@ -13,7 +13,8 @@ use rustix::io::Errno;
 use tokio::runtime::{self, Handle};
 
 use super::caller;
-use super::pending::{CONNECT_WAIT, Outcome, Pending};
+use super::pending::{CONNECT_WAIT, Pending};
+use super::state::Outcome;
 use super::task::{self, Waiting};
 use super::{lock, socket};
 use crate::bus::{Endpoint, RequestError};

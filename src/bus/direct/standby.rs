@@ -58,6 +58,16 @@ impl Alarm {
         }
     }
 
+    /// That look is not needed any more; a timer that is set to it goes off for nothing.
+    pub(super) fn forget(&self, when: Instant, key: u64) {
+        lock(&self.schedule).remove(&(when, key));
+    }
+
+    #[cfg(test)]
+    pub(super) fn reminders(&self) -> usize {
+        lock(&self.schedule).len()
+    }
+
     /// Goes off now.
     pub(super) fn ring(&self) {
         self.set(Duration::ZERO);

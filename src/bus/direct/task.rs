@@ -9,15 +9,16 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until};
 
-use super::pending::{Outcome, Pending, Read};
+use super::pending::{Pending, Read};
 use super::socket::Wait;
+use super::state::{Outcome, Phase};
 use crate::bus::RequestError;
 
 /// Waits for the outcome of a request; dropped, it abandons it.
@@ -79,28 +80,29 @@ impl Drop for CloseOnDrop<'_> {
     }
 }
 
+/// How soon a full socket is tried again that cannot be watched.
+const WITHOUT_A_WATCH: Duration = Duration::from_millis(5);
+
 /// Drives a connection until it is over.
 pub(super) async fn drive(pending: Arc<Pending>) {
     let _close = CloseOnDrop(&pending);
     let Ok(readable) = watch(Watched(Arc::clone(&pending)), Interest::READABLE) else { return };
     let mut alarm = pin!(sleep_until(Instant::now().into()));
-    while !pending.is_over() {
+    // Where the other side only takes no more, replies may still come.
+    while pending.lock().phase != Phase::Closed {
         pending.lock().flushing = true;
         let written = pending.flush();
         pending.lock().flushing = false;
         match written {
             Ok(true) => {}
             Ok(false) if pending.is_open() => until_writable(&pending, &readable, alarm.as_mut()).await,
-            Ok(false) => {}
-            Err(_) => break,
+            Ok(false) | Err(_) => {}
         }
         sleep(&pending, &readable, alarm.as_mut()).await;
         if read_all(&pending, &readable).await == Read::End {
             return;
         }
     }
-    // Whatever arrived before the end still counts.
-    while matches!(pending.read(Wait::No), Read::Replies { .. }) {}
 }
 
 /// Reads what has arrived; where several were served, lets them run and line up what they have to say.
@@ -147,8 +149,8 @@ fn ready_now<'a>(
 async fn sleep(pending: &Pending, readable: &AsyncFd<Watched>, mut alarm: Pin<&mut Sleep>) {
     poll_fn(|context| {
         let mut state = pending.lock();
-        let writes = state.has_line() && state.phase == super::pending::Phase::Open;
-        if writes || matches!(state.phase, super::pending::Phase::Ending | super::pending::Phase::Closed) {
+        let writes = state.has_line() && state.phase == Phase::Open;
+        if writes || state.phase == Phase::Closed {
             return Poll::Ready(());
         }
         state.driver = Some(context.waker().clone());
@@ -162,11 +164,14 @@ async fn sleep(pending: &Pending, readable: &AsyncFd<Watched>, mut alarm: Pin<&m
 /// Sleeps until a full socket takes more, reading meanwhile: the other side may wait for that.
 async fn until_writable(pending: &Arc<Pending>, readable: &AsyncFd<Watched>, mut alarm: Pin<&mut Sleep>) {
     // Of its own, so that it can be watched for this as well, and only now.
-    let Ok(socket) = rustix::io::fcntl_dupfd_cloexec(&pending.socket, 0) else { return };
-    let Ok(writable) = watch(socket, Interest::WRITABLE) else { return };
+    let own = rustix::io::fcntl_dupfd_cloexec(&pending.socket, 0);
+    let Ok(Ok(writable)) = own.map(|own| watch(own, Interest::WRITABLE)) else {
+        // No descriptors left, most likely: it is tried again soon, and nobody spins.
+        return tokio::time::sleep(WITHOUT_A_WATCH).await;
+    };
     poll_fn(|context| {
         let mut state = pending.lock();
-        if state.phase != super::pending::Phase::Open {
+        if state.phase != Phase::Open {
             return Poll::Ready(());
         }
         state.driver = Some(context.waker().clone());

@@ -12,7 +12,8 @@ use nng::options::{Options, ReconnectMaxTime, ReconnectMinTime, RecvMaxSize};
 use nng::{AioResult, ListenerBuilder, Message, Protocol, Socket};
 use tokio::sync::{mpsc, watch};
 
-use super::aio::{Aio, Fenced};
+use super::aio::{Aio, Fenced, bury};
+use super::gate::Gate;
 use super::peers::Peers;
 use super::{MAX_FRAME, RECONNECT, library, refused};
 use crate::bus::{Body, BusError, Endpoint, Peer};
@@ -90,6 +91,7 @@ struct Answerer {
 #[derive(Debug)]
 struct Line {
     peers: Peers,
+    gate: Arc<Gate>,
     closed: AtomicBool,
     sender: mpsc::Sender<Incoming>,
 }
@@ -99,7 +101,7 @@ impl Answerer {
         // A seat that has passed on a message receives no other before the answer: the channel is never full.
         let (sender, incoming) = mpsc::channel(room);
         let peers = Peers::watch(&socket, None)?;
-        let line = Arc::new(Line { peers, closed: AtomicBool::new(false), sender });
+        let line = Arc::new(Line { peers, gate: Arc::default(), closed: AtomicBool::new(false), sender });
         let seats = (0..room).map(|_| Seat::new(&socket, &line)).collect::<Result<_, _>>()?;
         Ok(Self { incoming, line, seats, socket })
     }
@@ -113,6 +115,8 @@ impl Answerer {
 impl Drop for Answerer {
     fn drop(&mut self) {
         self.line.closed.store(true, Ordering::Release);
+        let (gate, socket) = (Arc::clone(&self.line.gate), self.socket.clone());
+        bury(Box::new(move || gate.close(|| socket.close())));
     }
 }
 
@@ -121,6 +125,7 @@ impl Drop for Answerer {
 struct Seat {
     context: Fenced<nng::Context>,
     aio: Aio,
+    gate: Arc<Gate>,
     line: Weak<Line>,
 }
 
@@ -135,7 +140,7 @@ impl Seat {
             }
         })?;
         let context = Fenced::new(nng::Context::new(socket)?);
-        let seat = Arc::new(Self { context, aio, line: Arc::downgrade(line) });
+        let seat = Arc::new(Self { context, aio, gate: Arc::clone(&line.gate), line: Arc::downgrade(line) });
         let _ = itself.set(Arc::downgrade(&seat));
         Ok(seat)
     }
@@ -164,7 +169,7 @@ impl Seat {
 
     fn receive_again(&self) {
         let open = self.line.upgrade().is_some_and(|line| !line.closed.load(Ordering::Acquire));
-        if open {
+        if let (true, Some(_open)) = (open, self.gate.pass()) {
             // Fails only on a closed socket, which needs no more seats.
             let _ = self.context.recv(self.aio.get());
         }
@@ -195,9 +200,11 @@ impl Incoming {
     }
 
     pub(in crate::bus) fn reply(mut self, body: &[u8]) {
-        if let Some(seat) = self.seat.take()
-            && seat.context.send(seat.aio.get(), Message::from(body)).is_err()
-        {
+        let Some(seat) = self.seat.take() else { return };
+        let Some(open) = seat.gate.pass() else { return };
+        let sent = seat.context.send(seat.aio.get(), Message::from(body));
+        drop(open);
+        if sent.is_err() {
             seat.receive_again();
         }
     }

@@ -5,6 +5,7 @@
 
 mod aio;
 mod answerer;
+mod gate;
 mod library;
 mod peers;
 mod requester;

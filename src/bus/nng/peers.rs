@@ -7,6 +7,7 @@ use nng::{Pipe, PipeEvent, Socket};
 use tokio::sync::{mpsc, watch};
 
 use super::aio::{Fenced, bury};
+use super::gate::Gate;
 use super::library::{peer_credential, pipe_id};
 use crate::bus::Peer;
 
@@ -31,7 +32,7 @@ struct Connected {
     /// Whether there are any.
     presence: watch::Sender<bool>,
     /// The socket itself, where it is to be closed as soon as the last peer has left.
-    closes: Option<Fenced<Socket>>,
+    closes: Option<(Fenced<Socket>, Arc<Gate>)>,
 }
 
 impl Peers {
@@ -78,9 +79,9 @@ impl Peers {
         connected.left && connected.pipes.is_empty()
     }
 
-    /// Has the socket closed as soon as the last peer has left.
-    pub(super) fn close_when_left(&self, socket: Socket) {
-        self.lock().closes = Some(Fenced::new(socket));
+    /// Has the socket closed as soon as the last peer has left, through that gate.
+    pub(super) fn close_when_left(&self, socket: Socket, gate: &Arc<Gate>) {
+        self.lock().closes = Some((Fenced::new(socket), Arc::clone(gate)));
     }
 
     /// Has the socket closed no later than all who hold it.
@@ -104,8 +105,8 @@ impl Peers {
         connected.left = true;
         let removed = connected.pipes.remove(&pipe).map(|(peer, _)| peer);
         connected.presence.send_replace(!connected.pipes.is_empty());
-        if let (true, Some(socket)) = (connected.pipes.is_empty(), connected.closes.take()) {
-            bury(Box::new(move || socket.close()));
+        if let (true, Some((socket, gate))) = (connected.pipes.is_empty(), connected.closes.take()) {
+            bury(Box::new(move || gate.close(|| socket.close())));
         }
         removed
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use crate::bus::Lane;
 use crate::config::report::{Remark, nearest, quote};
 use crate::supervisor::{CgroupUse, RestartPolicy};
 
@@ -119,6 +120,10 @@ pub(super) fn size(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Result<u6
 
 pub(super) fn restart(value: &DeValue<'_>) -> Result<RestartPolicy, Wrong> {
     choice(value, &RESTART)
+}
+
+pub(super) fn lane(value: &DeValue<'_>) -> Result<Lane, Wrong> {
+    choice(value, &Lane::ALL.map(|lane| (lane.name(), lane)))
 }
 
 pub(super) fn cgroup(value: &DeValue<'_>) -> Result<CgroupUse, Wrong> {

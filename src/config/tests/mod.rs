@@ -12,6 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::bus::Lane;
 use crate::supervisor::{BackoffSpec, CgroupUse, LogSpec, PluginSpec, RestartPolicy, SurveySpec};
 
 /// A directory with configuration files, and a `bin` where one program, `hello`, is found.
@@ -93,6 +94,7 @@ fn a_plugin_with_all_defaults() {
     let expected = SupervisorSpec {
         bus: "default".into(),
         directory: None,
+        lane: Lane::Direct,
         survey: SurveySpec { interval: SECOND, deadline: SECOND / 2, misses: 3 },
         log: LogSpec { max_size: 10 << 20, keep: 3, max_age: Duration::from_secs(7 * 86_400) },
         sink: None,
@@ -112,7 +114,7 @@ fn a_plugin_with_all_defaults() {
 #[test]
 fn every_key_is_taken() {
     let loaded = loaded(
-        "bus.name = 'b-2'\nsurvey = { interval = '2s', deadline = '2s', misses = 1 }\n\
+        "bus = { name = 'b-2', lane = 'nng' }\nsurvey = { interval = '2s', deadline = '2s', misses = 1 }\n\
          log = { max_size = '4 KiB', keep = 0, max_age = '1h' }\n\
          [defaults]\nreplicas = 3\nenabled = false\nenv = { A = 'all', B = 'all' }\nbackoff.jitter = 1\n\
          [plugins.z]\ncommand = ['hello']\ncwd = 'bin'\nreplicas = 2\nrestart = 'never'\nstart_timeout = '1m 30s'\n\
@@ -121,8 +123,8 @@ fn every_key_is_taken() {
     );
     let spec = loaded.spec;
     assert_eq!(
-        (spec.bus.as_str(), spec.log),
-        ("b-2", LogSpec { max_size: 4096, keep: 0, max_age: Duration::from_secs(3600) })
+        (spec.bus.as_str(), spec.lane, spec.log),
+        ("b-2", Lane::Nng, LogSpec { max_size: 4096, keep: 0, max_age: Duration::from_secs(3600) })
     );
     assert_eq!(spec.survey, SurveySpec { interval: 2 * SECOND, deadline: 2 * SECOND, misses: 1 });
     let [z, a] = &spec.plugins[..] else { panic!("{:?}", spec.plugins) };

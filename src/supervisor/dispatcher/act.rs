@@ -53,7 +53,7 @@ impl Dispatcher {
         let (source, orders) = self.attend(unit, epoch, &instance, None);
         let slot = &self.slots[unit];
         let spec = slot.unit.spec();
-        match Launch::new(spec, &instance, &self.workshop.dir) {
+        match Launch::new(spec, &instance, &self.workshop.dir, self.workshop.lane) {
             Ok(launch) => {
                 let cgroup = self.workshop.cgroups.as_ref().map(|groups| groups.of(&spec.name, &instance));
                 let record = InstanceRecord {

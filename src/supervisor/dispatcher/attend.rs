@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::bus::BusDir;
+use crate::bus::{BusDir, Lane};
 use crate::supervisor::journal::{Journal, Subject};
 use crate::supervisor::output::{Capture, Intake, Source};
 use crate::supervisor::process::{Cgroups, Launch, Process, SpawnError, Spawned, Survivor, Tree, spawn};
@@ -40,6 +40,8 @@ pub(super) type Told = (usize, UnitEvent);
 #[derive(Debug, Clone)]
 pub(super) struct Workshop {
     pub(super) dir: BusDir,
+    /// What plugins are told to have their calls carried by.
+    pub(super) lane: Lane,
     pub(super) output: Intake,
     pub(super) journal: Journal,
     /// Where instances get a cgroup each; `None` where there are none to be had.

@@ -112,8 +112,8 @@ impl Dispatcher {
     pub(super) fn new(setting: Setting, now: Instant) -> Self {
         let Setting { spec, dir, output, journal, cgroups, inheritance, survey, requests, owner } = setting;
         let (tell, events) = mpsc::channel(EVENTS);
-        let starts = Arc::new(Semaphore::new(STARTS));
-        let workshop = Workshop { dir, output, journal: journal.clone(), cgroups, events: tell, starts };
+        let (starts, lane) = (Arc::new(Semaphore::new(STARTS)), spec.lane);
+        let workshop = Workshop { dir, lane, output, journal: journal.clone(), cgroups, events: tell, starts };
         let mut dispatcher = Self {
             operator: Operator::default(),
             remembered: Operator::default(),
