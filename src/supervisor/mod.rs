@@ -49,15 +49,15 @@ mod unit;
 pub(crate) use policy::dependency::start_order;
 
 pub use error::SupervisorError;
-pub use handle::Supervisor;
-pub use limits::raise_file_limit;
+pub use handle::{Supervisor, SupervisorEnd};
+pub use limits::{raise_file_limit, restore_file_limit};
 pub use output::run_sink;
 pub use report::{
     AnswerReport, EndReport, MissingPlugin, OrderReport, PluginStatus, ReloadReport, ScaledPlugin, StatusReport,
     StopReport, SurveyReport, SurveyedPlugin,
 };
 pub use spec::{
-    AtIntensity, BackoffSpec, IntensitySpec, LogSpec, PluginRequest, PluginSpec, RestartPolicy, SoftSignal,
-    SupervisorSpec, SurveySpec,
+    AtIntensity, BackoffSpec, CgroupUse, IntensitySpec, LogSpec, PluginRequest, PluginSpec, RestartPolicy,
+    SoftSignal, SupervisorSpec, SurveySpec,
 };
 pub use unit::UnitState;

@@ -27,6 +27,10 @@ pub struct SupervisorSpec {
     /// A process of its own goes on when the supervisor is killed; without one, plugins that print are killed with it
     /// by SIGPIPE. The command is given the bus directory as its last argument and calls [`run_sink`](super::run_sink).
     pub sink: Option<Vec<String>>,
+    /// Whether each instance gets a control group of its own.
+    pub cgroup: CgroupUse,
+    /// Whether orphans of this process come to it and are reaped: for a program that is nothing but a supervisor.
+    pub adopts_orphans: bool,
     /// The plugins, in the order in which they start; they stop in the reverse order.
     pub plugins: Vec<PluginSpec>,
     /// What a plugin is like that is added while the supervisor runs, but for its name and command.
@@ -38,9 +42,20 @@ impl SupervisorSpec {
     pub(super) fn settings_changed(&self, other: &Self) -> Vec<String> {
         // This one's lane is the one that is used, whoever asked for it.
         let lane = Lane::asked_for().unwrap_or(other.lane);
-        let bus = self.bus != other.bus || self.lane != lane;
+        let bus = self.bus != other.bus || self.lane != lane || self.cgroup != other.cgroup;
         bus.then(|| "[bus]".to_owned()).into_iter().collect()
     }
+}
+
+/// Whether instances get control groups of version 2, which end whole trees of processes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupUse {
+    /// Where they can be had; nothing is said where not.
+    Auto,
+    /// As `Auto`, with a warning where they cannot be had.
+    On,
+    /// Never.
+    Off,
 }
 
 /// How all plugins are asked whether they are alive.
@@ -86,6 +101,8 @@ pub struct PluginSpec {
     pub start_timeout: Duration,
     /// How long it may take to exit after SIGTERM before it is killed.
     pub stop_grace: Duration,
+    /// How long it runs on while no supervisor is there, before it ends by itself; `None` for ever.
+    pub orphan_timeout: Option<Duration>,
     /// Whether it starts with the supervisor.
     pub enabled: bool,
     /// Exit codes that say that it did what it had to do.
@@ -114,7 +131,8 @@ impl PluginSpec {
 impl PluginSpec {
     /// Whether a process of one is as good as a process of the other.
     pub(super) fn launches_like(&self, other: &Self) -> bool {
-        (&self.command, &self.cwd, &self.env) == (&other.command, &other.cwd, &other.env)
+        let launch = |spec: &Self| (spec.command.clone(), spec.cwd.clone(), spec.env.clone(), spec.orphan_timeout);
+        launch(self) == launch(other)
     }
 
     /// Takes over what [`launches_like`](Self::launches_like) compares.
@@ -122,6 +140,7 @@ impl PluginSpec {
         self.command.clone_from(&other.command);
         self.cwd.clone_from(&other.cwd);
         self.env.clone_from(&other.env);
+        self.orphan_timeout = other.orphan_timeout;
     }
 }
 

@@ -18,6 +18,8 @@ Moods:
   ignore-term       ignores SIGTERM
   child             leaves a child in its process group that holds its output open
   daemon            leaves a child in a session of its own that holds its output open for ten seconds
+  tree=SECONDS      leaves three generations behind, each in a session of its own, the last without environment
+  orphan            leaves a grandchild that exits soon, and that nobody here waits for
   flood             prints lines as fast as it can, and counts them
   close-output      closes stdout and stderr
   exclusive=FILE    holds a lock on FILE while it lives; writes to FILE.twice where somebody else holds it
@@ -209,6 +211,11 @@ def begin():
         subprocess.Popen(["sleep", "1000"])
     if "daemon" in MOODS:
         subprocess.Popen(["sleep", "10"], start_new_session=True)
+    if "tree" in MOODS:
+        sleep = "sleep " + MOODS["tree"]
+        subprocess.Popen(["sh", "-c", f"setsid sh -c 'setsid sh -c \"setsid env -i {sleep} & {sleep}\" & {sleep}' & {sleep}"])
+    if "orphan" in MOODS:
+        subprocess.run(["sh", "-c", "setsid sleep 0.1 & setsid sleep 0.2 &"])
     if "flood" in MOODS:
         threading.Thread(target=flood, daemon=True).start()
     if "close-output" in MOODS:

@@ -13,9 +13,10 @@ use std::time::Duration;
 use self::read::{Entry, Reader};
 use super::source::Place;
 use crate::bus::Lane;
-use crate::supervisor::{AtIntensity, RestartPolicy, SoftSignal};
+use crate::supervisor::{AtIntensity, CgroupUse, RestartPolicy, SoftSignal};
 
 pub(super) use self::read::read;
+pub(super) use self::value::{OnSupervisorExit, OrphanTimeout};
 
 /// The timers' resolution; a shorter interval would only burn the processor.
 const TICK: Duration = Duration::from_millis(1);
@@ -95,6 +96,7 @@ table! {
     RawBus {
         name: Key<String> = text(),
         lane: Key<Lane> = lane(),
+        cgroup: Key<CgroupUse> = cgroup(),
     }
 }
 
@@ -126,6 +128,8 @@ table! {
         backoff: RawBackoff = table(),
         start_timeout: Key<Duration> = duration(TICK..=YEAR),
         stop_grace: Key<Duration> = duration(Duration::ZERO..=YEAR),
+        on_supervisor_exit: Key<OnSupervisorExit> = on_supervisor_exit(),
+        orphan_timeout: Key<OrphanTimeout> = orphan_timeout(TICK..=YEAR),
         enabled: Key<bool> = boolean(),
         success_codes: Key<BTreeSet<u8>> = exit_codes(),
         intensity: RawIntensity = table(),

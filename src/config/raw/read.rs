@@ -7,12 +7,12 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::value::{self, Wrong, describe};
+use super::value::{self, OnSupervisorExit, OrphanTimeout, Wrong, describe};
 use super::{Field, Name, RawBody, RawFile, RawPlugin, Table};
 use crate::bus::Lane;
 use crate::config::report::{MAX_PROBLEMS, Remark, Report, nearest, quote};
 use crate::config::source::{Place, Source};
-use crate::supervisor::{AtIntensity, RestartPolicy, SoftSignal};
+use crate::supervisor::{AtIntensity, CgroupUse, RestartPolicy, SoftSignal};
 
 /// The parser may note an error a byte; past this size a broken file reports only its first.
 const MAX_RECOVERED: usize = 64 * 1024;
@@ -221,6 +221,22 @@ impl Reader<'_, '_> {
             }
         }
         all
+    }
+
+    pub(super) fn cgroup(&mut self, entry: &Entry<'_>) -> Option<Field<CgroupUse>> {
+        self.field(entry, value::cgroup(entry.value))
+    }
+
+    pub(super) fn on_supervisor_exit(&mut self, entry: &Entry<'_>) -> Option<Field<OnSupervisorExit>> {
+        self.field(entry, value::on_supervisor_exit(entry.value))
+    }
+
+    pub(super) fn orphan_timeout(
+        &mut self,
+        entry: &Entry<'_>,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Field<OrphanTimeout>> {
+        self.field(entry, value::orphan_timeout(entry.value, range))
     }
 
     /// A program and its arguments.

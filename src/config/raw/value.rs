@@ -8,25 +8,49 @@ use toml::de::DeValue;
 
 use crate::bus::Lane;
 use crate::config::report::{Remark, nearest, quote};
-use crate::supervisor::{AtIntensity, RestartPolicy, SoftSignal};
+use crate::supervisor::{AtIntensity, CgroupUse, RestartPolicy, SoftSignal};
 
 /// What is wrong with a value.
 pub(super) type Wrong = Remark;
 
 /// Variables that tell a plugin who it is; the supervisor alone sets them.
-const RESERVED_VARIABLES: [&str; 6] = [
+const RESERVED_VARIABLES: [&str; 7] = [
     "PLUGBUS_PROTOCOL",
     "PLUGBUS_BUS_DIR",
     "PLUGBUS_NAME",
     "PLUGBUS_INSTANCE",
     "PLUGBUS_CALL_URL",
     "PLUGBUS_SURVEY_URL",
+    "PLUGBUS_ORPHAN_TIMEOUT_MS",
 ];
 
 const RESTART: [(&str, RestartPolicy); 3] =
     [("always", RestartPolicy::Always), ("on-failure", RestartPolicy::OnFailure), ("never", RestartPolicy::Never)];
 
 const AT_INTENSITY: [(&str, AtIntensity); 2] = [("go-on", AtIntensity::GoOn), ("fail", AtIntensity::Fail)];
+
+/// What a plugin does when its supervisor has gone without stopping it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum OnSupervisorExit {
+    Keep,
+    Stop,
+}
+
+/// How long a plugin waits for a supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum OrphanTimeout {
+    /// As `on_supervisor_exit` has it.
+    Auto,
+    Off,
+    After(Duration),
+}
+
+const ON_SUPERVISOR_EXIT: [(&str, OnSupervisorExit); 2] =
+    [("keep", OnSupervisorExit::Keep), ("stop", OnSupervisorExit::Stop)];
+
+const CGROUP: [(&str, CgroupUse); 3] = [("auto", CgroupUse::Auto), ("on", CgroupUse::On), ("off", CgroupUse::Off)];
+
+const ORPHAN_TIMEOUT: [(&str, OrphanTimeout); 2] = [("auto", OrphanTimeout::Auto), ("off", OrphanTimeout::Off)];
 
 const UNITS: [(&str, u64); 7] = [
     ("B", 1),
@@ -111,6 +135,24 @@ pub(super) fn soft_signal(value: &DeValue<'_>) -> Result<Option<SoftSignal>, Wro
 
 pub(super) fn lane(value: &DeValue<'_>) -> Result<Lane, Wrong> {
     choice(value, &Lane::ALL.map(|lane| (lane.name(), lane)))
+}
+
+pub(super) fn cgroup(value: &DeValue<'_>) -> Result<CgroupUse, Wrong> {
+    choice(value, &CGROUP)
+}
+
+pub(super) fn on_supervisor_exit(value: &DeValue<'_>) -> Result<OnSupervisorExit, Wrong> {
+    choice(value, &ON_SUPERVISOR_EXIT)
+}
+
+pub(super) fn orphan_timeout(value: &DeValue<'_>, range: RangeInclusive<Duration>) -> Result<OrphanTimeout, Wrong> {
+    match choice(value, &ORPHAN_TIMEOUT) {
+        Ok(word) => Ok(word),
+        Err(_) if value.as_str().is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit())) => {
+            duration(value, range).map(OrphanTimeout::After)
+        }
+        Err(wrong) => Err(Wrong { message: format!("{}, or a duration such as \"10s\"", wrong.message), ..wrong }),
+    }
 }
 
 /// One of a few words.

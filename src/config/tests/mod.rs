@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::bus::Lane;
 use crate::supervisor::{
-    AtIntensity, BackoffSpec, IntensitySpec, LogSpec, PluginSpec, RestartPolicy, SoftSignal, SurveySpec,
+    AtIntensity, BackoffSpec, CgroupUse, IntensitySpec, LogSpec, PluginSpec, RestartPolicy, SoftSignal, SurveySpec,
 };
 
 /// A directory with configuration files, and a `bin` where one program, `hello`, is found.
@@ -90,6 +90,7 @@ fn a_plugin_with_all_defaults() {
         backoff: BackoffSpec { min: SECOND / 10, max: 60 * SECOND, jitter: 0.2, reset: 60 * SECOND },
         start_timeout: 10 * SECOND,
         stop_grace: 5 * SECOND,
+        orphan_timeout: None,
         enabled: true,
         success_codes: BTreeSet::from([0]),
         intensity: IntensitySpec { restarts: 10, within: 60 * SECOND, then: AtIntensity::GoOn },
@@ -106,6 +107,8 @@ fn a_plugin_with_all_defaults() {
         survey: SurveySpec { interval: SECOND, deadline: SECOND / 2, misses: 3 },
         log: LogSpec { max_size: 10 << 20, keep: 3, max_age: Duration::from_secs(7 * 86_400) },
         sink: None,
+        cgroup: CgroupUse::Auto,
+        adopts_orphans: false,
         plugins: vec![PluginSpec {
             name: "hello".into(),
             command: vec![files.path("bin/hello").to_str().unwrap().into(), "-v".into()],
@@ -199,5 +202,20 @@ fn there_is_no_second_place_of_defaults() {
         let error = compile(&[source("built in", text.join("\n")), plugin], vec![], &Programs::new([])).unwrap_err();
         let expected = "built in:1:1: a key has no default: plugbus itself is at fault";
         assert_eq!(error.to_string(), expected, "{key}");
+    }
+}
+
+#[test]
+fn how_long_an_orphan_waits() {
+    for (keys, expected) in [
+        ("", None),
+        ("orphan_timeout = '2s'", Some(2 * SECOND)),
+        ("orphan_timeout = 'off'", None),
+        ("on_supervisor_exit = 'stop'", Some(10 * SECOND)),
+        ("on_supervisor_exit = 'stop'\norphan_timeout = '1m'", Some(60 * SECOND)),
+    ] {
+        let files = Files::new(&[("a.toml", &format!("[plugins.x]\ncommand = ['/bin/true']\n{keys}"))]);
+        let loaded = load(&[files.path("a.toml")]).unwrap();
+        assert_eq!(loaded.spec.plugins[0].orphan_timeout, expected, "{keys}");
     }
 }

@@ -54,9 +54,41 @@ fn unknown_keys() {
         (
             "[defaults]\ncommand = ['hello']",
             &["a.toml:2:1: defaults.command: unknown key; known here: cwd, env, replicas, restart, backoff, \
-               start_timeout, stop_grace, enabled, success_codes, intensity, wedge_grace, soft_signal, soft_wait"],
+               start_timeout, stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity,
+               wedge_grace, soft_signal, soft_wait"],
         ),
-        ("bus.\"a b\\u001b\" = 1", &["a.toml:1:5: bus.\"a b\\u{1b}\": unknown key; known here: name, lane"]),
+        ("bus.\"a b\\u001b\" = 1", &["a.toml:1:5: bus.\"a b\\u{1b}\": unknown key; known here: name, lane, cgroup"]),
+    ]);
+}
+
+#[test]
+fn what_becomes_of_orphans() {
+    check_problems(&[
+        (
+            "[defaults]\non_supervisor_exit = 'stay'",
+            &["a.toml:2:22: defaults.on_supervisor_exit: expected \"keep\" or \"stop\", found \"stay\""],
+        ),
+        (
+            "[defaults]\norphan_timeout = 'of'",
+            &[
+                "a.toml:2:18: defaults.orphan_timeout: expected \"auto\" or \"off\", found \"of\", or a duration such as \
+               \"10s\" (did you mean \"off\"?)",
+            ],
+        ),
+        (
+            "[defaults]\norphan_timeout = '0s'",
+            &["a.toml:2:18: defaults.orphan_timeout: must be 1ms to 1year, not \"0s\""],
+        ),
+        (
+            "[defaults]\non_supervisor_exit = 'stop'\norphan_timeout = 'off'",
+            &["a.toml:3:18: defaults.orphan_timeout: on_supervisor_exit = \"stop\" needs a time after which: \
+               orphan_timeout must not be \"off\""],
+        ),
+        ("bus.cgroup = true", &["a.toml:1:14: bus.cgroup: expected \"auto\", \"on\" or \"off\", found true"]),
+        (
+            "defaults.env.PLUGBUS_ORPHAN_TIMEOUT_MS = '1'",
+            &["a.toml:1:14: defaults.env.PLUGBUS_ORPHAN_TIMEOUT_MS: is set by the supervisor: choose another name"],
+        ),
     ]);
 }
 

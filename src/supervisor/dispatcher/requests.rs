@@ -38,6 +38,7 @@ impl Dispatcher {
             Request::Add { request, wait, answer } => self.on_add(request, wait, answer),
             Request::Reload(reload) => self.on_reload(reload),
             Request::Stop => self.stop_all(),
+            Request::Leave => self.let_go(),
         }
     }
 

@@ -25,9 +25,11 @@ struct RunEnd {
 
 impl Unit {
     pub(super) fn on_start_timeout(&mut self, now: Instant) {
-        let answered = self.run.as_ref().is_some_and(|run| run.last_answer.is_some());
+        let (answered, found) =
+            self.run.as_ref().map_or((false, false), |run| (run.last_answer.is_some(), run.found));
         let detail = if answered { "it still says that it is starting" } else { "it never answered a survey" };
-        let fault = format!("not ready {} after its start: {detail}", reason::duration(self.spec.start_timeout));
+        let since = if found { "it was taken back" } else { "its start" };
+        let fault = format!("not ready {} after {since}: {detail}", reason::duration(self.spec.start_timeout));
         self.end_run(EndCause::Fault(fault.clone()), fault, now);
     }
 

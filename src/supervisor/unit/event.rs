@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::exit::ExitState;
+use super::found::Found;
 use super::state::UnitState;
 use crate::bus::ProcessId;
 use crate::supervisor::policy::dependency::Gate;
@@ -23,6 +24,8 @@ pub(in crate::supervisor) enum UnitEvent {
     DeadlinePassed,
     /// The supervisor itself stood still this long, and could ask and hear nothing meanwhile.
     StoodStill { time: Duration },
+    /// A supervisor before this one left a process; told before anything else.
+    Found(Found),
     /// The process exists and its program was found and executed.
     Spawned { epoch: Epoch, instance: String, process: ProcessId },
     /// There is no process, for this reason in words.
@@ -71,6 +74,8 @@ pub(in crate::supervisor) struct UnitAnswer {
 pub(in crate::supervisor) enum UnitAction {
     /// Start a process; answer with `Spawned` or `SpawnFailed` of this epoch.
     Spawn { epoch: Epoch },
+    /// Look after the process that was found; answer with `Exited` of this epoch.
+    TakeBack { epoch: Epoch },
     /// Ask the process group to end: SIGTERM, and SIGCONT so that a stopped one can hear it.
     Terminate { epoch: Epoch },
     /// Ask the process itself for a trace of what it is at; it is killed a little later.

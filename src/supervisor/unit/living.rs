@@ -112,9 +112,14 @@ impl Unit {
         let Some(run) = self.run.as_mut().filter(|run| run.info.is_some()) else { return };
         run.ready_at = Some(now);
         let took = reason::duration(now.saturating_duration_since(run.since));
+        // It was started long ago, and becomes ready again for whoever took it back.
+        let reason = match std::mem::take(&mut run.found) {
+            true => "answers as the instance it was".into(),
+            false => format!("ready {took} after its start"),
+        };
         self.deadline = None;
         self.publish();
-        self.enter(UnitState::Ready, format!("ready {took} after its start"), now);
+        self.enter(UnitState::Ready, reason, now);
     }
 
     pub(super) fn on_round(&mut self, outcome: RoundOutcome, now: Instant) {

@@ -10,6 +10,7 @@ mod asked;
 mod ending;
 mod event;
 mod exit;
+mod found;
 mod living;
 mod observe;
 mod reason;
@@ -22,6 +23,7 @@ use std::time::Instant;
 
 pub(super) use event::{Change, Epoch, UnitAction, UnitAnswer, UnitCommand, UnitEvent};
 pub(super) use exit::ExitState;
+pub(super) use found::Found;
 pub(super) use reason::duration as duration_in_words;
 pub use state::UnitState;
 #[cfg(test)]
@@ -108,6 +110,7 @@ impl Unit {
             UnitEvent::Asked(command) => self.on_command(command, now),
             UnitEvent::DeadlinePassed => self.on_deadline(now),
             UnitEvent::StoodStill { time } => self.on_standstill(time),
+            UnitEvent::Found(found) => self.on_found(found, now),
             UnitEvent::Spawned { epoch, instance, process } if self.is_current(epoch) => {
                 self.on_spawned(RunProcess { instance, id: process }, now);
             }

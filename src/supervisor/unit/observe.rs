@@ -31,6 +31,10 @@ impl Unit {
         &self.reason
     }
 
+    pub(in crate::supervisor) fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
     /// Whether it is to run, as far as commands go; its restart policy may have given up all the same.
     pub(in crate::supervisor) fn is_wanted(&self) -> bool {
         self.wanted

@@ -42,7 +42,10 @@ pub(super) fn run_end(
     lived: Duration,
     last_line: Option<&str>,
 ) -> String {
-    let went = format!("{exit} after {}", duration(lived));
+    let went = match run.gone {
+        true => format!("{exit}: it ended while no supervisor ran"),
+        false => format!("{exit} after {}", duration(lived)),
+    };
     // Whoever was killed from outside had no last words on it.
     let last_line = last_line.filter(|_| !exit.is_from_outside());
     match &run.end {

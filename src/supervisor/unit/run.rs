@@ -18,6 +18,10 @@ pub(in crate::supervisor) struct Run {
     pub(super) process: Option<RunProcess>,
     /// When it last became ready.
     pub(super) ready_at: Option<Instant>,
+    /// Whether another supervisor started it, and it has not answered this one yet.
+    pub(super) found: bool,
+    /// Whether it was gone before this supervisor came.
+    pub(super) gone: bool,
     /// Whether callers can find it.
     pub(super) published: bool,
     /// Regular rounds in a row that it missed.
@@ -71,6 +75,8 @@ impl Run {
             since: now,
             process: None,
             ready_at: None,
+            found: false,
+            gone: false,
             published: false,
             missed: 0,
             stillness: None,

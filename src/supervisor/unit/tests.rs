@@ -32,6 +32,7 @@ pub(in crate::supervisor) fn sample_spec() -> PluginSpec {
         },
         start_timeout: Duration::from_secs(10),
         stop_grace: Duration::from_secs(5),
+        orphan_timeout: None,
         enabled: true,
         success_codes: BTreeSet::from([0]),
         intensity: IntensitySpec { restarts: 1000, within: Duration::from_secs(60), then: AtIntensity::GoOn },
@@ -88,6 +89,7 @@ impl Stage {
         let actions = self.unit.handle(event, self.now);
         self.story.extend(actions.iter().map(|action| match action {
             UnitAction::Spawn { epoch } => format!("spawn {}", epoch.0),
+            UnitAction::TakeBack { epoch } => format!("take back {}", epoch.0),
             UnitAction::Terminate { epoch } => format!("terminate {}", epoch.0),
             UnitAction::Urge { epoch, signal } => format!("{} {}", signal.as_str(), epoch.0),
             UnitAction::Kill { epoch } => format!("kill {}", epoch.0),

@@ -130,6 +130,7 @@ impl World {
                 assert!(!outside.has_process(), "invariant 1: two processes");
                 (outside.spawning, outside.signals, outside.missed) = (Some(*epoch), vec![], 0);
             }
+            UnitAction::TakeBack { epoch } => self.outside[place].alive = Some(*epoch),
             UnitAction::Terminate { epoch } => {
                 self.check_terminate(place);
                 self.signal(place, *epoch, "TERM");
