@@ -45,6 +45,9 @@ mod survey;
 mod tests;
 mod unit;
 
+#[cfg(feature = "config")]
+pub(crate) use policy::dependency::start_order;
+
 pub use error::SupervisorError;
 pub use handle::Supervisor;
 pub use limits::raise_file_limit;
@@ -53,5 +56,8 @@ pub use report::{
     AnswerReport, EndReport, MissingPlugin, OrderReport, PluginStatus, ReloadReport, ScaledPlugin, StatusReport,
     StopReport, SurveyReport, SurveyedPlugin,
 };
-pub use spec::{BackoffSpec, LogSpec, PluginRequest, PluginSpec, RestartPolicy, SupervisorSpec, SurveySpec};
+pub use spec::{
+    AtIntensity, BackoffSpec, IntensitySpec, LogSpec, PluginRequest, PluginSpec, RestartPolicy, SoftSignal,
+    SupervisorSpec, SurveySpec,
+};
 pub use unit::UnitState;

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use crate::bus::Lane;
 use crate::config::report::{Remark, nearest, quote};
-use crate::supervisor::RestartPolicy;
+use crate::supervisor::{AtIntensity, RestartPolicy, SoftSignal};
 
 /// What is wrong with a value.
 pub(super) type Wrong = Remark;
@@ -25,6 +25,8 @@ const RESERVED_VARIABLES: [&str; 6] = [
 
 const RESTART: [(&str, RestartPolicy); 3] =
     [("always", RestartPolicy::Always), ("on-failure", RestartPolicy::OnFailure), ("never", RestartPolicy::Never)];
+
+const AT_INTENSITY: [(&str, AtIntensity); 2] = [("go-on", AtIntensity::GoOn), ("fail", AtIntensity::Fail)];
 
 const UNITS: [(&str, u64); 7] = [
     ("B", 1),
@@ -95,22 +97,42 @@ pub(super) fn size(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Result<u6
 }
 
 pub(super) fn restart(value: &DeValue<'_>) -> Result<RestartPolicy, Wrong> {
-    one_of(&RESTART, "\"always\", \"on-failure\" or \"never\"", value)
+    choice(value, &RESTART)
+}
+
+pub(super) fn at_intensity(value: &DeValue<'_>) -> Result<AtIntensity, Wrong> {
+    choice(value, &AT_INTENSITY)
+}
+
+pub(super) fn soft_signal(value: &DeValue<'_>) -> Result<Option<SoftSignal>, Wrong> {
+    let signals = SoftSignal::ALL.map(|signal| (signal.as_str(), Some(signal)));
+    choice(value, &[&[("none", None)], &signals[..]].concat())
 }
 
 pub(super) fn lane(value: &DeValue<'_>) -> Result<Lane, Wrong> {
-    one_of(&Lane::ALL.map(|lane| (lane.name(), lane)), "\"direct\" or \"nng\"", value)
+    choice(value, &Lane::ALL.map(|lane| (lane.name(), lane)))
 }
 
-fn one_of<T: Copy>(known: &[(&str, T)], expected: &str, value: &DeValue<'_>) -> Result<T, Wrong> {
-    let text = value.as_str().ok_or_else(|| mismatch(expected, value))?;
-    match known.iter().find(|(name, _)| *name == text) {
-        Some((_, meant)) => Ok(*meant),
+/// One of a few words.
+fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Result<T, Wrong> {
+    let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+    let expected = match words.split_last() {
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    };
+    let text = value.as_str().ok_or_else(|| mismatch(&expected, value))?;
+    match choices.iter().find(|(word, _)| *word == text) {
+        Some((_, choice)) => Ok(*choice),
         None => Err(Wrong {
             message: format!("expected {expected}, found {}", quote(text)),
-            suggestion: nearest(text, known.iter().map(|(name, _)| name)),
+            suggestion: nearest(text, choices.iter().map(|(word, _)| word)),
         }),
     }
+}
+
+/// What a process can exit with.
+pub(super) fn exit_code(value: &DeValue<'_>) -> Result<u8, Wrong> {
+    whole(value, 0..=255).and_then(|code| u8::try_from(code).map_err(|error| error.to_string().into()))
 }
 
 /// A command that is not a list; a line for a shell is shown as one.

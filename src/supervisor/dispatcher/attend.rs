@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::bus::{BusDir, Lane};
+use crate::supervisor::SoftSignal;
 use crate::supervisor::output::{Intake, Source};
 use crate::supervisor::process::{Launch, Process, SpawnError, Spawned, spawn};
 use crate::supervisor::startup::InstanceRecord;
@@ -22,6 +23,8 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 pub(super) enum ProcessCommand {
     /// SIGTERM and SIGCONT to the group.
     Terminate,
+    /// A signal to the leader, so that it leaves a trace of what it is at.
+    Urge(SoftSignal),
     /// SIGKILL to the group.
     Kill,
 }
@@ -104,6 +107,7 @@ impl Attendance {
                 () = process.exited() => return Some(()),
                 command = self.commands.recv() => match command? {
                     ProcessCommand::Terminate => process.terminate_group(),
+                    ProcessCommand::Urge(signal) => process.urge(signal),
                     ProcessCommand::Kill => process.kill_group(),
                 },
             }

@@ -8,6 +8,7 @@
 mod act;
 mod attend;
 mod changes;
+mod gates;
 mod orders;
 mod request;
 mod requests;
@@ -97,6 +98,8 @@ pub(super) struct Dispatcher {
     owner: watch::Receiver<()>,
     started: Instant,
     stopping: bool,
+    /// Units are told how those stand that they depend on.
+    gated: bool,
     /// A unit changed its state since those who wait were last looked at.
     changed: bool,
 }
@@ -129,6 +132,7 @@ impl Dispatcher {
             owner,
             started: now,
             stopping: false,
+            gated: false,
             changed: false,
             spec,
             journal,
@@ -167,6 +171,7 @@ impl Dispatcher {
                 self.tell(unit, UnitEvent::Asked(UnitCommand::Start));
             }
         }
+        self.open_gates();
     }
 
     /// Whether all has been stopped that could be.
@@ -201,7 +206,7 @@ impl Dispatcher {
             return;
         }
         self.journal.own("stopping");
-        for unit in self.slots.all().into_iter().rev() {
+        for unit in self.in_start_order().into_iter().rev() {
             self.tell(unit, UnitEvent::Asked(UnitCommand::Stop));
         }
         self.changed = true;

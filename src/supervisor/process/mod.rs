@@ -30,6 +30,7 @@ pub(super) use error::SpawnError;
 pub(super) use group::{end_foreign, leads_group_of};
 pub(super) use system::{group_of, leader_with};
 
+use super::SoftSignal;
 use super::limits::lower_file_limit;
 use super::unit::ExitState;
 use crate::bus::ProcessId;
@@ -105,6 +106,23 @@ impl Process {
     pub(super) fn terminate_group(&self) {
         self.leader.signal_group(Signal::TERM);
         self.leader.signal_group(Signal::CONT);
+    }
+
+    /// Sends the leader alone a signal that it may answer with a trace of what it is at.
+    pub(super) fn urge(&self, signal: SoftSignal) {
+        let signal = match signal {
+            SoftSignal::Abort => Signal::ABORT,
+            SoftSignal::Hangup => Signal::HUP,
+            SoftSignal::Interrupt => Signal::INT,
+            SoftSignal::Quit => Signal::QUIT,
+            SoftSignal::User1 => Signal::USR1,
+            SoftSignal::User2 => Signal::USR2,
+        };
+        // A stopped process hears it only once it runs again.
+        for signal in [signal, Signal::CONT] {
+            // It may have exited meanwhile, but its pid is its own until it is reaped.
+            let _ = rustix::process::kill_process(self.leader.pid, signal);
+        }
     }
 
     /// Ends the whole group.
