@@ -291,7 +291,8 @@ fn dependencies_that_cannot_be() {
             "[defaults]\nafter = ['a']",
             &[
                 "a.toml:2:1: defaults.after: unknown key; known here: cwd, env, replicas, restart, backoff, start_timeout, \
-               stop_grace, enabled, success_codes, intensity, wedge_grace, soft_signal, soft_wait",
+               stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, wedge_grace, \
+               soft_signal, soft_wait",
             ],
         ),
     ]);
