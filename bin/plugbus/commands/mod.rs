@@ -10,6 +10,7 @@ mod describe;
 mod lookup;
 mod order;
 mod reload;
+mod replace;
 mod scale;
 mod signals;
 mod status;

@@ -2,29 +2,54 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use plugbus::config::Loaded;
-use plugbus::supervisor::{Supervisor, SupervisorSpec, raise_file_limit};
+use plugbus::supervisor::{Supervisor, SupervisorEnd, SupervisorSpec, raise_file_limit};
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
+use super::replace::{Successor, hear_signals};
 use super::signals::Interrupts;
 use crate::args::Config;
 use crate::error::CommandError;
 use crate::log::Log;
 use crate::settings::Settings;
 
+/// How a supervisor came to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// All is stopped.
+    Stopped,
+    /// The plugins run on, and this program is to be replaced by what its file has become, which may have to end.
+    Left { end: bool },
+}
+
 pub(super) fn run(settings: &Settings, args: &Config) -> Result<(), CommandError> {
-    let mut loaded = settings.configuration(&args.config)?;
-    loaded.spec.sink = sink();
+    let mut loaded = configured(settings, args)?;
     raise_file_limit();
     let _log = Log::start(&settings.log_filter())?;
-    let runtime = Runtime::new().map_err(CommandError::system("start the runtime"))?;
-    // The runtime ends before the log, and with it whatever an order to stop by force left running.
-    let (again, paths) = (settings.clone(), args.config.clone());
-    let load = move || reread(&again, &paths);
-    let ended = runtime.block_on(supervise(loaded, load));
-    drop(runtime);
-    ended
+    let successor = Successor::of_this();
+    loop {
+        let runtime = Runtime::new().map_err(CommandError::system("start the runtime"))?;
+        // The runtime ends before the log, and with it whatever an order to stop by force left running.
+        let (again, paths) = (settings.clone(), args.config.clone());
+        let load = move || reread(&again, &paths);
+        let ended = runtime.block_on(supervise(loaded, load, &successor));
+        drop(runtime);
+        let Ended::Left { end } = ended? else { return Ok(()) };
+        let error = successor.execute(end);
+        tracing::error!("this program cannot be executed anew, and goes on as it is: {error}");
+        loaded = configured(settings, args)?;
+    }
+}
+
+/// The configuration, with what follows from this process being nothing but a supervisor.
+fn configured(settings: &Settings, args: &Config) -> Result<Loaded, CommandError> {
+    let mut loaded = settings.configuration(&args.config)?;
+    loaded.spec.sink = sink();
+    loaded.spec.adopts_orphans = true;
+    Ok(loaded)
 }
 
 /// This program again. The path is taken now: once the program is replaced, the system knows of the old one only.
@@ -47,10 +72,14 @@ fn reread(settings: &Settings, paths: &[PathBuf]) -> Result<SupervisorSpec, Stri
 
 async fn supervise(
     loaded: Loaded,
-    load: impl Fn() -> Result<SupervisorSpec, String> + Send + Sync + 'static,
-) -> Result<(), CommandError> {
+    load: impl Fn() -> Result<SupervisorSpec, String> + Clone + Send + Sync + 'static,
+    successor: &Successor,
+) -> Result<Ended, CommandError> {
     // Before anything is started, so that no signal can leave a plugin behind.
     let mut interrupts = Interrupts::new()?;
+    let mut replace = signal(SignalKind::user_defined2()).map_err(CommandError::system("listen for signals"))?;
+    // Whoever replaced itself by this program has kept them back until now.
+    hear_signals();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -58,18 +87,52 @@ async fn supervise(
     if loaded.spec.plugins.is_empty() {
         tracing::warn!("the configuration names no plugin: this bus stays empty");
     }
+    let reload_by = load.clone();
     let supervisor = tokio::select! {
-        started = Supervisor::start_reloadable(loaded.spec, load) => started?,
-        () = told_to_end(&mut interrupts, async || ()) => return Ok(()),
+        started = Supervisor::start_reloadable(loaded.spec, reload_by) => started?,
+        () = told_to_end(&mut interrupts, async || ()) => return Ok(Ended::Stopped),
     };
     tracing::info!("bus {bus} is at {}; Ctrl-C stops it", supervisor.directory().display());
-    tokio::select! {
-        () = supervisor.stopped() => return Ok(()),
-        () = told_to_end(&mut interrupts, async || reload(&supervisor).await) => {}
+    loop {
+        tokio::select! {
+            end = supervisor.stopped() => return Ok(Ended::of(end)),
+            () = told_to_end(&mut interrupts, async || reload(&supervisor).await) => break,
+            _ = replace.recv() => match ready_to_leave(successor, &load) {
+                Ok(()) => return Ok(leave(supervisor, &mut interrupts).await),
+                Err(problem) => tracing::error!("SIGUSR2: not replaced, all goes on as it was: {problem}"),
+            }
+        }
     }
     tokio::select! {
-        () = supervisor.stop() => Ok(()),
+        () = supervisor.stop() => Ok(Ended::Stopped),
         _ = interrupts.next() => Err(CommandError::Forced),
+    }
+}
+
+impl Ended {
+    fn of(end: SupervisorEnd) -> Self {
+        match end {
+            SupervisorEnd::Left => Self::Left { end: false },
+            _ => Self::Stopped,
+        }
+    }
+}
+
+/// Whether a successor would come as far as this one did.
+fn ready_to_leave(successor: &Successor, load: &impl Fn() -> Result<SupervisorSpec, String>) -> Result<(), String> {
+    successor.look()?;
+    load().map(drop)
+}
+
+/// Leaves the plugins to the successor, with whatever it is told meanwhile.
+async fn leave(supervisor: Supervisor, interrupts: &mut Interrupts) -> Ended {
+    tracing::info!("SIGUSR2: leaving; the plugins run on and are taken back");
+    match Ended::of(supervisor.leave().await) {
+        // Somebody who wanted it to end meanwhile must not be forgotten over this.
+        Ended::Left { .. } => {
+            Ended::Left { end: tokio::time::timeout(Duration::ZERO, interrupts.next()).await.is_ok() }
+        }
+        Ended::Stopped => Ended::Stopped,
     }
 }
 

@@ -10,6 +10,7 @@ use super::attend::ProcessCommand;
 use crate::supervisor::journal::Subject;
 use crate::supervisor::output::Source;
 use crate::supervisor::report::PluginStatus;
+use crate::supervisor::startup::Inherited;
 use crate::supervisor::unit::{Epoch, Unit};
 
 /// A unit, its process's task, and its output.
@@ -21,6 +22,8 @@ pub(super) struct Slot {
     /// The process that it has, is starting, or had last.
     pub(super) attended: Option<Attended>,
     pub(super) dropped_lines: Arc<AtomicU64>,
+    /// What a supervisor before this one left of it, until the unit takes it back.
+    pub(super) inherited: Option<Inherited>,
     /// It is to be taken away once it is at rest.
     pub(super) retiring: bool,
 }
@@ -38,7 +41,14 @@ pub(super) struct Attended {
 
 impl Slot {
     pub(super) fn new(unit: Unit) -> Self {
-        Self { unit, since: String::new(), attended: None, dropped_lines: Arc::default(), retiring: false }
+        Self {
+            unit,
+            since: String::new(),
+            attended: None,
+            dropped_lines: Arc::default(),
+            inherited: None,
+            retiring: false,
+        }
     }
 
     /// The process of that epoch, if it is the newest.

@@ -90,7 +90,6 @@ impl Output {
     }
 
     /// Ends what is in this process; a sink goes on reading what plugins print.
-    #[allow(dead_code, reason = "for whoever takes plugins back, or reloads")]
     pub(super) async fn leave(self) {
         if let Some(orders) = &self.intake.orders {
             orders.leave().await;
@@ -138,7 +137,6 @@ impl Intake {
     ///
     /// # Cancel safety
     /// May be dropped at any time.
-    #[allow(dead_code, reason = "for whoever takes plugins back, or reloads")]
     pub(super) async fn recapture(&self, source: Arc<Source>) -> Capture {
         let (end, ended) = watch::channel(false);
         let found = match &self.orders {
