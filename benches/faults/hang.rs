@@ -88,7 +88,8 @@ fn spinning(_: Size) -> Vec<Figure> {
 fn deaf_to_calls(size: Size) -> Vec<Figure> {
     let stage = Stage::spawn(&(QUICK.to_owned() + &act::plugin("target", "deaf to calls", AT_ONCE)));
     let before = stage.ready("target");
-    let call = stage.caller().request("target.echo").timeout(Duration::from_millis(300)).call::<String, _>("x");
+    let call =
+        stage.caller().request("$ping").plugin("target").timeout(Duration::from_millis(300)).call::<String, _>("x");
     lasting(size.pick(Duration::from_secs(10), Duration::from_secs(1)));
     let same = stage.ready("target").pid == before.pid;
     vec![Figure::new(
