@@ -94,8 +94,11 @@ class Plugin:
 
     def load(self):
         with self.lock:
-            ages = [time.monotonic() - call.began for call in self.running]
-            return {"in_flight": len(ages), "oldest_ms": int(1000 * max(ages, default=0)), **self.counts}
+            now = time.monotonic()
+            since = lambda moments: max(0, int(1000 * (now - min(moments, default=now))))
+            ages = {"oldest_ms": since(call.began for call in self.running)}
+            ages["overdue_ms"] = since(call.deadline for call in self.running)
+            return {"in_flight": len(self.running), **ages, **self.counts}
 
     def answer_survey(self, body):
         question = msgpack.unpackb(body)

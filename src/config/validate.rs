@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::dependencies;
 use super::program::{Programs, tidy};
-use super::raw::{Field, Layer, OnSupervisorExit, OrphanTimeout, RawBackoff, RawFile, RawPlugin, RawRun};
+use super::raw::{Field, Layer, Name, OnSupervisorExit, OrphanTimeout, RawBackoff, RawFile, RawPlugin, RawRun};
 use super::report::{Report, quote};
 use super::source::Place;
-use crate::supervisor::{BackoffSpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec};
+use crate::supervisor::{BackoffSpec, IntensitySpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec};
 use crate::wire::check_plugin_name;
 
 /// The name under which the supervisor itself is on the bus.
@@ -41,6 +42,7 @@ pub(super) fn validate(
             check_backoff(&plugin.run.backoff, report);
             check_orphans(&plugin.run, report);
         }
+        dependencies::check(&plugins, report);
     }
     build(raw, &plugins, programs, report)
 }
@@ -156,7 +158,8 @@ fn build(
 fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>) -> Option<PluginSpec> {
     let command = resolve(plugin.command.as_ref()?, programs, report)?;
     let cwd = tidy(&report.source(plugin.at).directory().join(get(&plugin.run.cwd)?));
-    Some(PluginSpec { name: plugin.name.clone(), command, cwd, ..build_run(&plugin.run)? })
+    let (after, requires) = (names(&plugin.after)?, names(&plugin.requires)?);
+    Some(PluginSpec { name: plugin.name.clone(), command, cwd, after, requires, ..build_run(&plugin.run)? })
 }
 
 /// What a plugin is like that says nothing of its own; one that is added later starts where the supervisor does.
@@ -180,6 +183,17 @@ fn build_run(run: &RawRun) -> Option<PluginSpec> {
         stop_grace: get(stop_grace)?,
         orphan_timeout: orphan_timeout(run)?,
         enabled: get(enabled)?,
+        success_codes: get(&run.success_codes)?,
+        intensity: IntensitySpec {
+            restarts: get(&run.intensity.restarts)?,
+            within: get(&run.intensity.within)?,
+            then: get(&run.intensity.then)?,
+        },
+        wedge_grace: get(&run.wedge_grace)?,
+        soft_signal: get(&run.soft_signal)?,
+        soft_wait: get(&run.soft_wait)?,
+        after: Vec::new(),
+        requires: Vec::new(),
     })
 }
 
@@ -206,6 +220,12 @@ fn check_orphans(run: &RawRun, report: &mut Report<'_>) {
     }
 }
 
+/// Names of other plugins; none where none are set.
+fn names(field: &Option<Field<Vec<Name>>>) -> Option<Vec<String>> {
+    let Some(field) = field else { return Some(Vec::new()) };
+    Some(field.value.as_ref()?.iter().map(|name| name.text.clone()).collect())
+}
+
 /// The command with its program's absolute path; one that is not found is left to fail when it is started.
 fn resolve(field: &Field<Vec<String>>, programs: &Programs, report: &mut Report<'_>) -> Option<Vec<String>> {
     let mut command = field.value.clone()?;
@@ -226,7 +246,7 @@ fn resolve(field: &Field<Vec<String>>, programs: &Programs, report: &mut Report<
 }
 
 /// A field with its value, unless that was refused.
-fn set<T>(field: &Option<Field<T>>) -> Option<(&Field<T>, &T)> {
+pub(super) fn set<T>(field: &Option<Field<T>>) -> Option<(&Field<T>, &T)> {
     let field = field.as_ref()?;
     Some((field, field.value.as_ref()?))
 }

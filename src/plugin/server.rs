@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -159,10 +159,10 @@ impl Desk {
                 }
                 incoming.reply(&reply);
             }
-            Accepted::Run { method, params, ticket, deadline } => {
+            Accepted::Run { method, params, ticket } => {
                 let (ledger, turns) = (Arc::clone(&self.ledger), Arc::clone(&self.turns));
                 let (prepare, pace) = (Arc::clone(&method.prepare), Arc::clone(&method.pace));
-                let call = Call { incoming, params, prepare, pace, ticket, deadline, ledger, turns };
+                let call = Call { incoming, params, prepare, pace, ticket, ledger, turns };
                 match turn {
                     Some(turn) => call.run_here(turn, &self.runtime),
                     None => drop(self.runtime.spawn(call.run())),
@@ -191,15 +191,15 @@ impl Desk {
         let Some(method) = self.methods.get(request.head.method) else {
             return refuse(Code::NoMethod, self.no_method(request.head.method));
         };
-        if self.ledger.load().in_flight >= self.waiting_room as u64 {
+        if self.ledger.in_flight() >= self.waiting_room {
             return refuse(
                 Code::Busy,
                 format!("{} has {} calls, it takes no more", self.who.name, self.waiting_room),
             );
         }
-        let ticket = self.ledger.begin(request.head.id);
+        let ticket = self.ledger.begin(request.head.id, request.head.ttl);
         let params = request.params.range_in(incoming.body());
-        Accepted::Run { method, params, ticket, deadline: Instant::now() + request.head.ttl }
+        Accepted::Run { method, params, ticket }
     }
 
     fn no_method(&self, wrong: &str) -> String {
@@ -211,7 +211,7 @@ impl Desk {
 
 enum Accepted<'a> {
     Answer(Vec<u8>, Then),
-    Run { method: &'a Method, params: Option<Range<usize>>, ticket: Ticket, deadline: Instant },
+    Run { method: &'a Method, params: Option<Range<usize>>, ticket: Ticket },
 }
 
 fn refuse(code: Code, message: String) -> Accepted<'static> {

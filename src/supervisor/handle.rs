@@ -9,6 +9,7 @@ use super::control::{Control, Loader, OWN_NAME, ReloadRefusal, Reloader};
 use super::dispatcher::{Dispatcher, NotReady, Request, Setting};
 use super::journal::Journal;
 use super::output::Output;
+use super::policy::dependency::start_order;
 use super::process::{Cgroups, Reaper};
 use super::report::{ReloadReport, StatusReport, SurveyReport};
 use super::startup::find_inheritance;
@@ -67,6 +68,7 @@ impl Supervisor {
         // The variable is for a try: it wins over what is written down.
         spec.lane = Lane::asked_for().unwrap_or(spec.lane);
         check_names(&spec)?;
+        check_dependencies(&spec)?;
         let dir = match &spec.directory {
             Some(path) => BusDir::at(path),
             None => BusDir::locate(&spec.bus)?,
@@ -285,4 +287,19 @@ fn check_names(spec: &SupervisorSpec) -> Result<(), SupervisorError> {
         }
     }
     Ok(())
+}
+
+fn check_dependencies(spec: &SupervisorSpec) -> Result<(), SupervisorError> {
+    let bad = |name: &str, reason| Err(SupervisorError::BadDependency { name: name.to_owned(), reason });
+    for plugin in &spec.plugins {
+        let is_there = |needed: &&str| spec.plugins.iter().any(|other| other.name == **needed);
+        if let Some(missing) = plugin.dependencies().find(|needed| !is_there(needed)) {
+            return bad(&plugin.name, format!("it depends on {missing:?}, and there is no such plugin"));
+        }
+    }
+    let plugins: Vec<_> = spec.plugins.iter().map(|plugin| (plugin.name.as_str(), plugin.dependencies())).collect();
+    match start_order(&plugins) {
+        Ok(_) => Ok(()),
+        Err(circle) => bad(circle[0], format!("it waits for itself: {} → {}", circle.join(" → "), circle[0])),
+    }
 }

@@ -56,7 +56,8 @@ impl Journal {
     pub(super) fn changed(&self, subject: Subject<'_>, change: &Change, output: &[String]) {
         let entry = Entry { from: Some(change.from), to: Some(change.to), output, ..about(subject, &change.reason) };
         let words = format!("{} is {}: {}", name(subject), change.to, change.reason);
-        let is_warning = matches!(change.to, UnitState::Silent | UnitState::BackingOff | UnitState::Failed);
+        let is_warning =
+            matches!(change.to, UnitState::Silent | UnitState::Wedged | UnitState::BackingOff | UnitState::Failed);
         self.push(&entry, words, is_warning);
     }
 

@@ -45,6 +45,9 @@ mod survey;
 mod tests;
 mod unit;
 
+#[cfg(feature = "config")]
+pub(crate) use policy::dependency::start_order;
+
 pub use error::SupervisorError;
 pub use handle::{Supervisor, SupervisorEnd};
 pub use limits::{raise_file_limit, restore_file_limit};
@@ -54,6 +57,7 @@ pub use report::{
     StopReport, SurveyReport, SurveyedPlugin,
 };
 pub use spec::{
-    BackoffSpec, CgroupUse, LogSpec, PluginRequest, PluginSpec, RestartPolicy, SupervisorSpec, SurveySpec,
+    AtIntensity, BackoffSpec, CgroupUse, IntensitySpec, LogSpec, PluginRequest, PluginSpec, RestartPolicy,
+    SoftSignal, SupervisorSpec, SurveySpec,
 };
 pub use unit::UnitState;

@@ -1,6 +1,6 @@
 //! How a bus and its plugins are to be run, validated; `config` makes these from files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -105,6 +105,27 @@ pub struct PluginSpec {
     pub orphan_timeout: Option<Duration>,
     /// Whether it starts with the supervisor.
     pub enabled: bool,
+    /// Exit codes that say that it did what it had to do.
+    pub success_codes: BTreeSet<u8>,
+    /// What comes of it when it has to be restarted again and again.
+    pub intensity: IntensitySpec,
+    /// How long a call may outlive its deadline, without any progress of the plugin, before the plugin is wedged.
+    pub wedge_grace: Duration,
+    /// What a silent or wedged plugin is sent before it is killed, so that it can leave a trace of what it was at.
+    pub soft_signal: Option<SoftSignal>,
+    /// The time between that signal and the kill.
+    pub soft_wait: Duration,
+    /// Plugins that start before it where both are to start, and stop after it where both are to stop.
+    pub after: Vec<String>,
+    /// As `after`, and it only runs while these are in service.
+    pub requires: Vec<String>,
+}
+
+impl PluginSpec {
+    /// All plugins that it starts after.
+    pub(crate) fn dependencies(&self) -> impl Iterator<Item = &str> + Clone {
+        self.requires.iter().chain(&self.after).map(String::as_str)
+    }
 }
 
 impl PluginSpec {
@@ -167,7 +188,7 @@ impl PluginRequest {
 pub enum RestartPolicy {
     /// After every exit that nobody asked for.
     Always,
-    /// After a signal, a non-zero exit code, or silence.
+    /// After a signal, an exit code that is no success, silence, or being wedged.
     OnFailure,
     /// Never.
     Never,
@@ -184,4 +205,59 @@ pub struct BackoffSpec {
     pub jitter: f64,
     /// After this long as ready, its restarts begin anew: at once, then `min`, and so on.
     pub reset: Duration,
+}
+
+/// How often a plugin may be restarted in how short a time, as in OTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntensitySpec {
+    /// Restarts within that time which are still no reason to worry.
+    pub restarts: u32,
+    /// The time.
+    pub within: Duration,
+    /// What comes of it when there would be one more.
+    pub then: AtIntensity,
+}
+
+/// What comes of a plugin that would have to be restarted too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtIntensity {
+    /// It is called flapping, and restarted on and on as its backoff says.
+    GoOn,
+    /// It has failed, and stays down until somebody resets or starts it.
+    Fail,
+}
+
+/// A signal that a program may answer with a trace of what it is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SoftSignal {
+    /// SIGABRT: by default a core dump.
+    Abort,
+    /// SIGHUP.
+    Hangup,
+    /// SIGINT: a traceback, in Python.
+    Interrupt,
+    /// SIGQUIT: all stacks, in Go and Java.
+    Quit,
+    /// SIGUSR1.
+    User1,
+    /// SIGUSR2.
+    User2,
+}
+
+impl SoftSignal {
+    /// Every one of them.
+    pub const ALL: [Self; 6] = [Self::Abort, Self::Hangup, Self::Interrupt, Self::Quit, Self::User1, Self::User2];
+
+    /// Its name, `SIGQUIT` for instance.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Abort => "SIGABRT",
+            Self::Hangup => "SIGHUP",
+            Self::Interrupt => "SIGINT",
+            Self::Quit => "SIGQUIT",
+            Self::User1 => "SIGUSR1",
+            Self::User2 => "SIGUSR2",
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! A whole supervisor with real processes: this test program, started again as a plugin that speaks by hand.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use serde_json::json;
 use crate::bus::{BusDir, Card, Endpoint, Lane, ProcessId, Replier, RequestError, Requester, Respondent};
 use crate::host::{Bus, CallError};
 use crate::plugin::{Failure, Plugin};
+use crate::supervisor::unit::sample_spec;
 use crate::wire::{Answer, Code, Fault, Info, Phase, Question, Reply, RequestHead, Want};
 
 /// Far longer than anything here takes, on any machine.
@@ -55,9 +55,6 @@ pub(super) fn plugin(name: &str, command: &[&str]) -> PluginSpec {
         name: name.into(),
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         cwd: std::env::temp_dir(),
-        env: BTreeMap::new(),
-        replicas: 1,
-        restart: RestartPolicy::Always,
         backoff: BackoffSpec {
             min: Duration::from_millis(20),
             max: Duration::from_millis(100),
@@ -66,8 +63,7 @@ pub(super) fn plugin(name: &str, command: &[&str]) -> PluginSpec {
         },
         start_timeout: LONG,
         stop_grace: LONG,
-        orphan_timeout: None,
-        enabled: true,
+        ..sample_spec()
     }
 }
 

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, in what it calls too")]
 
 mod at_most_once;
+mod busy;
 mod by_hand;
 mod call_path;
 mod calls;
@@ -13,6 +14,7 @@ mod clocks;
 mod control;
 mod deadlines;
 mod demo;
+mod dependencies;
 mod garbage;
 mod identity;
 mod interop;
@@ -25,6 +27,7 @@ mod programs;
 mod reasons;
 mod reload;
 mod replicas;
+mod restart_policy;
 mod restarts;
 mod rolling;
 mod sink;

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use crate::bus::Lane;
 use crate::config::report::{Remark, nearest, quote};
-use crate::supervisor::{CgroupUse, RestartPolicy};
+use crate::supervisor::{AtIntensity, CgroupUse, RestartPolicy, SoftSignal};
 
 /// What is wrong with a value.
 pub(super) type Wrong = Remark;
@@ -49,6 +49,7 @@ const ON_SUPERVISOR_EXIT: [(&str, OnSupervisorExit); 2] =
 const CGROUP: [(&str, CgroupUse); 3] = [("auto", CgroupUse::Auto), ("on", CgroupUse::On), ("off", CgroupUse::Off)];
 
 const ORPHAN_TIMEOUT: [(&str, OrphanTimeout); 2] = [("auto", OrphanTimeout::Auto), ("off", OrphanTimeout::Off)];
+const AT_INTENSITY: [(&str, AtIntensity); 2] = [("go-on", AtIntensity::GoOn), ("fail", AtIntensity::Fail)];
 
 const UNITS: [(&str, u64); 7] = [
     ("B", 1),
@@ -122,6 +123,15 @@ pub(super) fn restart(value: &DeValue<'_>) -> Result<RestartPolicy, Wrong> {
     choice(value, &RESTART)
 }
 
+pub(super) fn at_intensity(value: &DeValue<'_>) -> Result<AtIntensity, Wrong> {
+    choice(value, &AT_INTENSITY)
+}
+
+pub(super) fn soft_signal(value: &DeValue<'_>) -> Result<Option<SoftSignal>, Wrong> {
+    let signals = SoftSignal::ALL.map(|signal| (signal.as_str(), Some(signal)));
+    choice(value, &[&[("none", None)], &signals[..]].concat())
+}
+
 pub(super) fn lane(value: &DeValue<'_>) -> Result<Lane, Wrong> {
     choice(value, &Lane::ALL.map(|lane| (lane.name(), lane)))
 }
@@ -145,20 +155,25 @@ pub(super) fn orphan_timeout(value: &DeValue<'_>, range: RangeInclusive<Duration
 }
 
 /// One of a few words.
-fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, Wrong> {
-    let quoted: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-    let expected = match quoted.as_slice() {
-        [most @ .., last] => format!("{} or {last}", most.join(", ")),
-        [] => String::new(),
+fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Result<T, Wrong> {
+    let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+    let expected = match words.split_last() {
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
     };
     let text = value.as_str().ok_or_else(|| mismatch(&expected, value))?;
-    match words.iter().find(|(word, _)| *word == text) {
-        Some((_, meant)) => Ok(*meant),
+    match choices.iter().find(|(word, _)| *word == text) {
+        Some((_, choice)) => Ok(*choice),
         None => Err(Wrong {
             message: format!("expected {expected}, found {}", quote(text)),
-            suggestion: nearest(text, words.iter().map(|(word, _)| word)),
+            suggestion: nearest(text, choices.iter().map(|(word, _)| word)),
         }),
     }
+}
+
+/// What a process can exit with.
+pub(super) fn exit_code(value: &DeValue<'_>) -> Result<u8, Wrong> {
+    whole(value, 0..=255).and_then(|code| u8::try_from(code).map_err(|error| error.to_string().into()))
 }
 
 /// A command that is not a list; a line for a shell is shown as one.

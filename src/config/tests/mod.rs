@@ -3,7 +3,7 @@
 mod files;
 mod problems;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::bus::Lane;
-use crate::supervisor::{BackoffSpec, CgroupUse, LogSpec, PluginSpec, RestartPolicy, SurveySpec};
+use crate::supervisor::{
+    AtIntensity, BackoffSpec, CgroupUse, IntensitySpec, LogSpec, PluginSpec, RestartPolicy, SoftSignal, SurveySpec,
+};
 
 /// A directory with configuration files, and a `bin` where one program, `hello`, is found.
 struct Files {
@@ -90,6 +92,13 @@ fn a_plugin_with_all_defaults() {
         stop_grace: 5 * SECOND,
         orphan_timeout: None,
         enabled: true,
+        success_codes: BTreeSet::from([0]),
+        intensity: IntensitySpec { restarts: 10, within: 60 * SECOND, then: AtIntensity::GoOn },
+        wedge_grace: 10 * SECOND,
+        soft_signal: None,
+        soft_wait: 2 * SECOND,
+        after: vec![],
+        requires: vec![],
     };
     let expected = SupervisorSpec {
         bus: "default".into(),
@@ -118,7 +127,8 @@ fn every_key_is_taken() {
          log = { max_size = '4 KiB', keep = 0, max_age = '1h' }\n\
          [defaults]\nreplicas = 3\nenabled = false\nenv = { A = 'all', B = 'all' }\nbackoff.jitter = 1\n\
          [plugins.z]\ncommand = ['hello']\ncwd = 'bin'\nreplicas = 2\nrestart = 'never'\nstart_timeout = '1m 30s'\n\
-         stop_grace = '0s'\nenabled = true\nbackoff = { min = '1ms', max = '1ms', reset = '0s' }\nenv.B = 'own'\n\
+         stop_grace = '0s'\nenabled = true\nsuccess_codes = [3, 0x04]\nwedge_grace = '1ms'\nsoft_signal = 'SIGQUIT'\n\
+         soft_wait = '0s'\nintensity = { restarts = 1, within = '1year', then = 'fail' }\nrequires = ['a', 'a']\nbackoff = { min = '1ms', max = '1ms', reset = '0s' }\nenv.B = 'own'\n\
          [plugins.a]\ncommand = ['hello']\nrestart = 'on-failure'\n",
     );
     let spec = loaded.spec;
@@ -137,6 +147,11 @@ fn every_key_is_taken() {
     assert_eq!(z.env, BTreeMap::from([("A".into(), "all".into()), ("B".into(), "own".into())]));
     assert_eq!((a.replicas, a.restart, a.enabled), (3, RestartPolicy::OnFailure, false));
     assert_eq!(a.env["B"], "all");
+    assert_eq!((z.success_codes.clone(), z.soft_signal), (BTreeSet::from([3, 4]), Some(SoftSignal::Quit)));
+    assert_eq!((z.wedge_grace, z.soft_wait), (tick, Duration::ZERO));
+    let within = Duration::from_secs(31_557_600);
+    assert_eq!(z.intensity, IntensitySpec { restarts: 1, within, then: AtIntensity::Fail });
+    assert_eq!((&z.requires[..], &a.after[..]), (&["a".to_owned(), "a".to_owned()][..], &[][..]));
 }
 
 #[test]
@@ -176,7 +191,10 @@ fn the_commented_example_is_whole() {
 #[test]
 fn there_is_no_second_place_of_defaults() {
     let needed = ["name", "interval", "deadline", "misses", "max_size", "keep", "cwd", "replicas", "restart", "min"];
-    for key in needed.into_iter().chain(["max", "jitter", "reset", "start_timeout", "stop_grace", "enabled"]) {
+    let more =
+        ["max", "jitter", "reset", "start_timeout", "stop_grace", "enabled", "success_codes", "restarts", "within"];
+    let most = ["then", "wedge_grace", "soft_signal", "soft_wait"];
+    for key in needed.into_iter().chain(more).chain(most) {
         let text: Vec<_> = DEFAULTS.lines().filter(|line| !line.starts_with(&format!("{key} = "))).collect();
         assert_eq!(text.len() + 1, DEFAULTS.lines().count(), "{key} has one default");
         let source = |path: &str, text: String| Source { path: path.into(), text };

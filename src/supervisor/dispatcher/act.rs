@@ -17,8 +17,19 @@ use crate::supervisor::unit::{Change, Epoch, UnitAction, UnitEvent, UnitState};
 use crate::wire::{Info, PROTOCOL};
 
 impl Dispatcher {
-    /// The only way in which a unit ever changes.
+    /// The only way in which a unit ever changes; those that it concerns are told what it means for them.
     pub(super) fn tell(&mut self, unit: usize, event: UnitEvent) {
+        if let UnitEvent::Asked(_) = &event {
+            self.regate(unit);
+        }
+        let before = self.outlook(unit);
+        self.tell_alone(unit, event);
+        if self.outlook(unit) != before {
+            self.pass_on(unit);
+        }
+    }
+
+    pub(super) fn tell_alone(&mut self, unit: usize, event: UnitEvent) {
         if let UnitEvent::Spawned { process, .. } = &event
             && let Some(attended) = &mut self.slots[unit].attended
         {
@@ -39,6 +50,7 @@ impl Dispatcher {
             UnitAction::Spawn { epoch } => self.spawn(unit, epoch),
             UnitAction::TakeBack { epoch } => self.take_back(unit, epoch),
             UnitAction::Terminate { epoch } => self.command(unit, epoch, ProcessCommand::Terminate),
+            UnitAction::Urge { epoch, signal } => self.command(unit, epoch, ProcessCommand::Urge(signal)),
             UnitAction::Kill { epoch } => self.command(unit, epoch, ProcessCommand::Kill),
             UnitAction::PublishCard { epoch, info } => self.publish(unit, epoch, info),
             UnitAction::WithdrawCard { epoch } => self.withdraw(unit, epoch),
@@ -84,7 +96,7 @@ impl Dispatcher {
     ) -> (Arc<Source>, mpsc::Receiver<ProcessCommand>) {
         let slot = &mut self.slots[unit];
         let source = Arc::new(Source::new(&slot.unit.spec().name, instance, Arc::clone(&slot.dropped_lines)));
-        // A unit sends at most one SIGTERM and one SIGKILL to each process, and it may be let go.
+        // A unit sends at most one soft signal, one SIGTERM and one SIGKILL to each process, and it may be let go.
         let (commands, orders) = mpsc::channel(4);
         slot.attended =
             Some(Attended { epoch, instance: instance.to_owned(), pid, commands, source: Arc::clone(&source) });
@@ -156,7 +168,8 @@ impl Dispatcher {
         self.changed = true;
         let slot = &mut self.slots[unit];
         slot.since = now_in_words();
-        let failed = matches!(change.to, UnitState::BackingOff | UnitState::Failed | UnitState::Silent);
+        let failed =
+            matches!(change.to, UnitState::BackingOff | UnitState::Failed | UnitState::Silent | UnitState::Wedged);
         let output = slot.attended.as_ref().filter(|_| failed).map(|attended| attended.source.recent());
         self.journal.changed(slot.subject(), change, &output.unwrap_or_default());
     }

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::bus::{BusDir, Lane};
+use crate::supervisor::SoftSignal;
 use crate::supervisor::journal::{Journal, Subject};
 use crate::supervisor::output::{Capture, Intake, Source};
 use crate::supervisor::process::{Cgroups, Launch, Process, SpawnError, Spawned, Survivor, Tree, spawn};
@@ -27,6 +28,8 @@ const RECAPTURE: Duration = Duration::from_millis(200);
 pub(super) enum ProcessCommand {
     /// SIGTERM and SIGCONT to the group.
     Terminate,
+    /// A signal to the leader, so that it leaves a trace of what it is at.
+    Urge(SoftSignal),
     /// SIGKILL to the group.
     Kill,
     /// Leave it to itself, and to the next supervisor.
@@ -192,6 +195,7 @@ impl Attendance {
                 () = process.exited() => return Fate::Exited,
                 command = self.commands.recv() => match command {
                     Some(ProcessCommand::Terminate) => process.terminate_group(),
+                    Some(ProcessCommand::Urge(signal)) => process.urge(signal),
                     Some(ProcessCommand::Kill) => process.kill(),
                     Some(ProcessCommand::LetGo) => return Fate::LetGo,
                     None => return Fate::Abandoned,

@@ -8,6 +8,7 @@
 mod act;
 mod attend;
 mod changes;
+mod gates;
 mod orders;
 mod request;
 mod requests;
@@ -104,6 +105,8 @@ pub(super) struct Dispatcher {
     stopping: bool,
     /// Every plugin was let go: nothing is done to any of them any more.
     leaving: bool,
+    /// Units are told how those stand that they depend on.
+    gated: bool,
     /// A unit changed its state since those who wait were last looked at.
     changed: bool,
 }
@@ -137,6 +140,7 @@ impl Dispatcher {
             started: now,
             stopping: false,
             leaving: false,
+            gated: false,
             changed: false,
             spec,
             journal,
@@ -177,6 +181,7 @@ impl Dispatcher {
                 self.tell(unit, UnitEvent::Asked(UnitCommand::Start));
             }
         }
+        self.open_gates();
     }
 
     fn starts_by_itself(&self, unit: usize) -> bool {
@@ -216,7 +221,7 @@ impl Dispatcher {
             return;
         }
         self.journal.own("stopping");
-        for unit in self.slots.all().into_iter().rev() {
+        for unit in self.in_start_order().into_iter().rev() {
             self.tell(unit, UnitEvent::Asked(UnitCommand::Stop));
         }
         self.changed = true;

@@ -37,6 +37,8 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 pub(super) use cgroup::{Cgroup, Cgroups};
 pub(super) use command::Launch;
 pub(super) use error::SpawnError;
@@ -46,6 +48,7 @@ pub(super) use relatives::{Strays, started_on};
 pub(super) use system::{age_of, group_of};
 pub(super) use tree::{Survivor, Tree};
 
+use super::SoftSignal;
 use super::limits::lower_file_limit;
 use super::unit::ExitState;
 use crate::bus::ProcessId;
@@ -134,6 +137,22 @@ impl Process {
     /// Asks the whole group to end. A stopped process hears SIGTERM only once it runs again.
     pub(super) fn terminate_group(&self) {
         self.leader.terminate_group();
+    }
+
+    /// Sends the leader alone a signal that it may answer with a trace of what it is at.
+    pub(super) fn urge(&self, signal: SoftSignal) {
+        let signal = match signal {
+            SoftSignal::Abort => Signal::ABORT,
+            SoftSignal::Hangup => Signal::HUP,
+            SoftSignal::Interrupt => Signal::INT,
+            SoftSignal::Quit => Signal::QUIT,
+            SoftSignal::User1 => Signal::USR1,
+            SoftSignal::User2 => Signal::USR2,
+        };
+        // A stopped process hears it only once it runs again.
+        for signal in [signal, Signal::CONT] {
+            self.watch.signal(self.leader.pid(), signal);
+        }
     }
 
     /// Ends the whole group, and the cgroup.

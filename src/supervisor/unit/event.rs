@@ -6,8 +6,9 @@ use super::exit::ExitState;
 use super::found::Found;
 use super::state::UnitState;
 use crate::bus::ProcessId;
-use crate::supervisor::PluginSpec;
+use crate::supervisor::policy::dependency::Gate;
 use crate::supervisor::policy::health::RoundOutcome;
+use crate::supervisor::{PluginSpec, SoftSignal};
 use crate::wire::{Info, Load, Phase};
 
 /// Counts the processes of one unit, so that a late word of an old one never changes the new one.
@@ -35,6 +36,8 @@ pub(in crate::supervisor) enum UnitEvent {
     RoundEnded { epoch: Epoch, outcome: RoundOutcome },
     /// The process is gone, and so is its group.
     Exited { epoch: Epoch, exit: ExitState, last_line: Option<String> },
+    /// What those that it depends on, and those that depend on it, let it do from now on.
+    Gate(Gate),
 }
 
 /// What a unit can be asked for.
@@ -75,6 +78,8 @@ pub(in crate::supervisor) enum UnitAction {
     TakeBack { epoch: Epoch },
     /// Ask the process group to end: SIGTERM, and SIGCONT so that a stopped one can hear it.
     Terminate { epoch: Epoch },
+    /// Ask the process itself for a trace of what it is at; it is killed a little later.
+    Urge { epoch: Epoch, signal: SoftSignal },
     /// End the process group: SIGKILL.
     Kill { epoch: Epoch },
     /// Let callers find the plugin.

@@ -68,9 +68,7 @@ fn held_back_is_not_lost_one_who_reads_late_gets_everything() {
             }
         });
         when_full.recv_timeout(LONG).unwrap();
-        for id in 0..MANY {
-            raw.expect(id, &body);
-        }
+        raw.expect_all(&(0..MANY).map(|id| (id, &body[..])).collect::<Vec<_>>());
     });
 }
 
