@@ -197,6 +197,12 @@ fn build_run(run: &RawRun) -> Option<PluginSpec> {
     })
 }
 
+/// Names of other plugins; none where none are set.
+fn names(field: &Option<Field<Vec<Name>>>) -> Option<Vec<String>> {
+    let Some(field) = field else { return Some(Vec::new()) };
+    Some(field.value.as_ref()?.iter().map(|name| name.text.clone()).collect())
+}
+
 /// What two keys say together: a plugin that is kept waits for ever, unless a time is named.
 fn orphan_timeout(run: &RawRun) -> Option<Option<Duration>> {
     /// What `auto` means with `stop`; `configs/plugbus.toml` tells of it where it sets `auto`.
@@ -218,12 +224,6 @@ fn check_orphans(run: &RawRun, report: &mut Report<'_>) {
         let message = "on_supervisor_exit = \"stop\" needs a time after which: orphan_timeout must not be \"off\"";
         report.problem(at, key, message);
     }
-}
-
-/// Names of other plugins; none where none are set.
-fn names(field: &Option<Field<Vec<Name>>>) -> Option<Vec<String>> {
-    let Some(field) = field else { return Some(Vec::new()) };
-    Some(field.value.as_ref()?.iter().map(|name| name.text.clone()).collect())
 }
 
 /// The command with its program's absolute path; one that is not found is left to fail when it is started.

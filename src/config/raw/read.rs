@@ -175,22 +175,6 @@ impl Reader<'_, '_> {
         self.field(entry, value::restart(entry.value))
     }
 
-    pub(super) fn cgroup(&mut self, entry: &Entry<'_>) -> Option<Field<CgroupUse>> {
-        self.field(entry, value::cgroup(entry.value))
-    }
-
-    pub(super) fn on_supervisor_exit(&mut self, entry: &Entry<'_>) -> Option<Field<OnSupervisorExit>> {
-        self.field(entry, value::on_supervisor_exit(entry.value))
-    }
-
-    pub(super) fn orphan_timeout(
-        &mut self,
-        entry: &Entry<'_>,
-        range: RangeInclusive<Duration>,
-    ) -> Option<Field<OrphanTimeout>> {
-        self.field(entry, value::orphan_timeout(entry.value, range))
-    }
-
     pub(super) fn at_intensity(&mut self, entry: &Entry<'_>) -> Option<Field<AtIntensity>> {
         self.field(entry, value::at_intensity(entry.value))
     }
@@ -237,6 +221,22 @@ impl Reader<'_, '_> {
             }
         }
         all
+    }
+
+    pub(super) fn cgroup(&mut self, entry: &Entry<'_>) -> Option<Field<CgroupUse>> {
+        self.field(entry, value::cgroup(entry.value))
+    }
+
+    pub(super) fn on_supervisor_exit(&mut self, entry: &Entry<'_>) -> Option<Field<OnSupervisorExit>> {
+        self.field(entry, value::on_supervisor_exit(entry.value))
+    }
+
+    pub(super) fn orphan_timeout(
+        &mut self,
+        entry: &Entry<'_>,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Field<OrphanTimeout>> {
+        self.field(entry, value::orphan_timeout(entry.value, range))
     }
 
     /// A program and its arguments.

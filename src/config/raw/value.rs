@@ -27,6 +27,8 @@ const RESERVED_VARIABLES: [&str; 7] = [
 const RESTART: [(&str, RestartPolicy); 3] =
     [("always", RestartPolicy::Always), ("on-failure", RestartPolicy::OnFailure), ("never", RestartPolicy::Never)];
 
+const AT_INTENSITY: [(&str, AtIntensity); 2] = [("go-on", AtIntensity::GoOn), ("fail", AtIntensity::Fail)];
+
 /// What a plugin does when its supervisor has gone without stopping it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) enum OnSupervisorExit {
@@ -49,7 +51,6 @@ const ON_SUPERVISOR_EXIT: [(&str, OnSupervisorExit); 2] =
 const CGROUP: [(&str, CgroupUse); 3] = [("auto", CgroupUse::Auto), ("on", CgroupUse::On), ("off", CgroupUse::Off)];
 
 const ORPHAN_TIMEOUT: [(&str, OrphanTimeout); 2] = [("auto", OrphanTimeout::Auto), ("off", OrphanTimeout::Off)];
-const AT_INTENSITY: [(&str, AtIntensity); 2] = [("go-on", AtIntensity::GoOn), ("fail", AtIntensity::Fail)];
 
 const UNITS: [(&str, u64); 7] = [
     ("B", 1),

@@ -103,10 +103,10 @@ pub(super) struct Dispatcher {
     owner: watch::Receiver<()>,
     started: Instant,
     stopping: bool,
-    /// Every plugin was let go: nothing is done to any of them any more.
-    leaving: bool,
     /// Units are told how those stand that they depend on.
     gated: bool,
+    /// Every plugin was let go: nothing is done to any of them any more.
+    leaving: bool,
     /// A unit changed its state since those who wait were last looked at.
     changed: bool,
 }
@@ -139,8 +139,8 @@ impl Dispatcher {
             owner,
             started: now,
             stopping: false,
-            leaving: false,
             gated: false,
+            leaving: false,
             changed: false,
             spec,
             journal,
