@@ -77,7 +77,8 @@ fn pause(time: Duration) {
 
 #[test]
 fn invariant_1_u1_a_supervisor_killed_at_random_is_followed_by_one_that_takes_all_back() {
-    let config = QUICK.to_owned() + &text_plugin("replicas = 2") + &misbehaving("other", "", "");
+    let needs = "requires = ['text']";
+    let config = QUICK.to_owned() + &text_plugin("replicas = 2") + &misbehaving("other", "", needs);
     let mut stage = Stage::spawn(&config);
     eventually("all are ready", || (stage.cards().len() == 3).then_some(()));
     let before = pids(&stage);

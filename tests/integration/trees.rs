@@ -109,6 +109,7 @@ fn process_1_reaps_whoever_comes_and_ends_in_order() {
     }
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", outside.id())).unwrap();
     let first: u32 = children.trim().parse().unwrap();
+    eventually("one has exited and waits", || (!zombies_of(first).is_empty()).then_some(()));
     eventually("nobody waits any more", || zombies_of(first).is_empty().then_some(()));
     signal(first, Signal::TERM);
     let ended = eventually("it ends", || outside.try_wait().unwrap());

@@ -4,12 +4,11 @@ use std::process::Child;
 use std::thread;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
 
 use super::children::OwnChild;
 use super::group::signal_foreign_group;
 use crate::bus::ProcessId;
-use crate::supervisor::SoftSignal;
 use crate::supervisor::unit::ExitState;
 
 /// The leader of a group; whatever goes wrong from its start on, the group ends with this value.
@@ -63,24 +62,6 @@ impl Leader {
 
     pub(super) fn kill_group(&self) {
         self.signal_group(Signal::KILL);
-    }
-
-    /// Sends the leader alone a signal that it may answer with a trace of what it is at.
-    pub(super) fn urge(&self, signal: SoftSignal) {
-        let signal = match signal {
-            SoftSignal::Abort => Signal::ABORT,
-            SoftSignal::Hangup => Signal::HUP,
-            SoftSignal::Interrupt => Signal::INT,
-            SoftSignal::Quit => Signal::QUIT,
-            SoftSignal::User1 => Signal::USR1,
-            SoftSignal::User2 => Signal::USR2,
-        };
-        // A child's pid is its own until it is reaped; anybody else's is verified right before.
-        let verified = !self.over && (self.is_child() || self.id.is_alive());
-        // A stopped process hears it only once it runs again.
-        for signal in [signal, Signal::CONT].into_iter().filter(|_| verified) {
-            let _ = kill_process(self.pid, signal);
-        }
     }
 
     fn signal_group(&self, signal: Signal) {

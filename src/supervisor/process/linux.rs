@@ -41,6 +41,11 @@ impl ExitWatch {
         is_still(process).then_some(watch)
     }
 
+    /// Sends it a signal; gone, it does not get it.
+    pub(super) fn signal(&self, _: Pid, signal: Signal) {
+        let _ = pidfd_send_signal(self.pidfd.get_ref(), signal);
+    }
+
     pub(super) async fn exited(&mut self) {
         // A pidfd becomes readable once and stays so; an error here means that the runtime is shutting down, and
         // then this future is never polled to its end.

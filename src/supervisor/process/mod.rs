@@ -37,6 +37,8 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 pub(super) use cgroup::{Cgroup, Cgroups};
 pub(super) use command::Launch;
 pub(super) use error::SpawnError;
@@ -139,7 +141,18 @@ impl Process {
 
     /// Sends the leader alone a signal that it may answer with a trace of what it is at.
     pub(super) fn urge(&self, signal: SoftSignal) {
-        self.leader.urge(signal);
+        let signal = match signal {
+            SoftSignal::Abort => Signal::ABORT,
+            SoftSignal::Hangup => Signal::HUP,
+            SoftSignal::Interrupt => Signal::INT,
+            SoftSignal::Quit => Signal::QUIT,
+            SoftSignal::User1 => Signal::USR1,
+            SoftSignal::User2 => Signal::USR2,
+        };
+        // A stopped process hears it only once it runs again.
+        for signal in [signal, Signal::CONT] {
+            self.watch.signal(self.leader.pid(), signal);
+        }
     }
 
     /// Ends the whole group, and the cgroup.

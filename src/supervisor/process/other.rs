@@ -44,6 +44,18 @@ impl ExitWatch {
         process.is_alive().then_some(Self::Foreign(process))
     }
 
+    /// Sends it a signal; gone, it does not get it.
+    pub(super) fn signal(&self, pid: Pid, signal: Signal) {
+        let is_it = match self {
+            // Its pid is its own until it is reaped.
+            Self::Child { .. } => true,
+            Self::Foreign(process) => process.is_alive(),
+        };
+        if is_it {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
     pub(super) async fn exited(&mut self) {
         match self {
             Self::Child { seen: true, .. } => {}

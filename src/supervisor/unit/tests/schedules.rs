@@ -33,13 +33,21 @@ type Links = [(u8, u8); 3];
 struct Schedule {
     links: Links,
     policies: [u8; 3],
+    /// Whether a supervisor before this one left a process of it, and whether that has died since.
+    found: [Option<bool>; 3],
     steps: Vec<Step>,
 }
 
 fn schedules() -> impl Strategy<Value = Schedule> {
     let links = [(0..1_u8, 0..1_u8), (0..2_u8, 0..2_u8), (0..4_u8, 0..4_u8)];
     let steps = vec((0..3_u8, any::<u8>(), any::<u16>()), 1..150);
-    (links, any::<[u8; 3]>(), steps).prop_map(|(links, policies, steps)| Schedule { links, policies, steps })
+    let found = any::<[Option<bool>; 3]>();
+    (links, any::<[u8; 3]>(), found, steps).prop_map(|(links, policies, found, steps)| Schedule {
+        links,
+        policies,
+        found,
+        steps,
+    })
 }
 
 fn spec_of(place: usize, schedule: &Schedule) -> PluginSpec {

@@ -41,11 +41,18 @@ impl World {
             outside: std::iter::repeat_with(Outside::default).take(3).collect(),
             now,
         };
+        for (place, gone) in schedule.found.iter().enumerate().filter_map(|(place, gone)| Some((place, (*gone)?))) {
+            let process = RunProcess { instance: "i".into(), id: ProcessId { pid: 1, start_time: 1 } };
+            let found = Found { process, gone, age: Duration::ZERO, published: false, restarts: 0 };
+            world.tell_alone(place, UnitEvent::Found(found));
+        }
+        // As the dispatcher does it: nobody is taken for down that has only not been started yet.
         for place in 0..3 {
-            world.regate(place);
+            world.tell_alone(place, UnitEvent::Asked(UnitCommand::Start));
         }
         for place in 0..3 {
-            world.tell(place, UnitEvent::Asked(UnitCommand::Start));
+            world.regate(place);
+            world.pass_on(place);
         }
         world
     }
@@ -53,6 +60,10 @@ impl World {
     /// As the dispatcher does it: whom it concerns is told.
     pub(super) fn tell(&mut self, place: usize, event: UnitEvent) {
         self.tell_alone(place, event);
+        self.pass_on(place);
+    }
+
+    fn pass_on(&mut self, place: usize) {
         let mut changed = vec![place];
         while let Some(place) = changed.pop() {
             for other in 0..3 {
@@ -130,7 +141,11 @@ impl World {
                 assert!(!outside.has_process(), "invariant 1: two processes");
                 (outside.spawning, outside.signals, outside.missed) = (Some(*epoch), vec![], 0);
             }
-            UnitAction::TakeBack { epoch } => self.outside[place].alive = Some(*epoch),
+            UnitAction::TakeBack { epoch } => {
+                let outside = &mut self.outside[place];
+                assert!(!outside.has_process(), "invariant 1: two processes");
+                outside.alive = Some(*epoch);
+            }
             UnitAction::Terminate { epoch } => {
                 self.check_terminate(place);
                 self.signal(place, *epoch, "TERM");
