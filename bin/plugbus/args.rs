@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Survey(Json),
     /// Show what plugins can be asked for
     Describe(Describe),
+    /// Show what plugins print, or have printed
+    Logs(Logs),
     /// Start plugins, and wait until they are ready
     Start(Names),
     /// Stop plugins; they stay stopped until they are started
@@ -275,6 +277,33 @@ pub(crate) struct Reload {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What plugins printed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Logs {
+    /// Whose; everybody's without any
+    #[arg(value_name = "PLUGIN")]
+    pub(crate) plugins: Vec<String>,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// Print a JSON object for each line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How much of a log.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Range {
+    /// Stay and show what comes
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only what is not older than this, `5m` for instance
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) since: Option<Duration>,
+    /// Only the last so many; 10 with --follow, unless --since is given
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub(crate) lines: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -12,6 +12,7 @@ mod output;
 mod settings;
 mod span;
 mod table;
+mod tail;
 
 use clap::Parser;
 

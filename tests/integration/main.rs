@@ -17,6 +17,7 @@ mod garbage;
 mod identity;
 mod interop;
 mod late_supervisor;
+mod logs;
 mod one_process;
 mod output;
 mod programs;
