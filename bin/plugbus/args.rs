@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Describe(Describe),
     /// Show what plugins print, or have printed
     Logs(Logs),
+    /// Show what happened to plugins, and why
+    Events(Events),
     /// Start plugins, and wait until they are ready
     Start(Names),
     /// Stop plugins; they stay stopped until they are started
@@ -288,6 +290,19 @@ pub(crate) struct Logs {
     #[command(flatten)]
     pub(crate) range: Range,
     /// Print a JSON object for each line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What happened to plugins.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Events {
+    /// Whose; everybody's and the supervisor's own without any
+    #[arg(value_name = "PLUGIN")]
+    pub(crate) plugins: Vec<String>,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// Print a JSON object for each event, as it stands in the log
     #[arg(long)]
     pub(crate) json: bool,
 }

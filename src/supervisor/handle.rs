@@ -13,7 +13,7 @@ use super::report::{ReloadReport, StatusReport, SurveyReport};
 use super::startup::clear_leftovers;
 use super::survey::Survey;
 use super::{SupervisorError, SupervisorSpec};
-use crate::bus::{BusDir, BusLock};
+use crate::bus::{BusDir, BusLock, Publisher};
 
 /// Requests that may wait for the dispatcher; whoever comes later waits to be let in.
 const REQUESTS: usize = 64;
@@ -69,8 +69,10 @@ impl Supervisor {
         };
         dir.create()?;
         let lock = dir.lock()?;
-        let output = Output::start(&dir, spec.log.clone(), spec.sink.clone()).map_err(SupervisorError::Thread)?;
-        let journal = Journal::new(output.intake().queue());
+        let publisher = Publisher::listen(&dir.events_endpoint()?)?;
+        let output = Output::start(&dir, spec.log.clone(), spec.sink.clone(), Some(publisher));
+        let output = output.map_err(SupervisorError::Thread)?;
+        let journal = Journal::new(output.intake().queue(), &spec.events, &dir);
         journal.own(&format!("started with process {}", std::process::id()));
         clear_leftovers(&dir, &spec.plugins, &journal).await;
         let survey = Survey::start(&dir)?;

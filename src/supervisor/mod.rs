@@ -31,6 +31,7 @@ mod control;
 mod dispatcher;
 mod error;
 mod handle;
+mod hooks;
 mod journal;
 mod limits;
 mod operator;
@@ -53,5 +54,8 @@ pub use report::{
     AnswerReport, EndReport, MissingPlugin, OrderReport, PluginStatus, ReloadReport, ScaledPlugin, StatusReport,
     StopReport, SurveyReport, SurveyedPlugin,
 };
-pub use spec::{BackoffSpec, LogSpec, PluginRequest, PluginSpec, RestartPolicy, SupervisorSpec, SurveySpec};
+pub use spec::{
+    BackoffSpec, EventKind, EventSpec, FlappingSpec, HookSpec, LogSpec, PluginRequest, PluginSpec, RestartPolicy,
+    SupervisorSpec, SurveySpec,
+};
 pub use unit::UnitState;

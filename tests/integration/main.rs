@@ -13,6 +13,7 @@ mod clocks;
 mod control;
 mod deadlines;
 mod demo;
+mod events;
 mod garbage;
 mod identity;
 mod interop;

@@ -7,6 +7,7 @@ mod completions;
 mod control;
 mod demo;
 mod describe;
+mod events;
 mod logs;
 mod lookup;
 mod order;
@@ -32,6 +33,7 @@ pub(crate) fn run(settings: &Settings, command: &Command) -> Result<(), CommandE
         Command::Survey(args) => survey::run(settings, args),
         Command::Describe(args) => describe::run(settings, args),
         Command::Logs(args) => logs::run(settings, args),
+        Command::Events(args) => events::run(settings, args),
         Command::Start(args) => order::run(settings, "start", args),
         Command::Stop(args) => order::stop(settings, args),
         Command::Restart(args) => order::restart(settings, args),

@@ -1,4 +1,4 @@
-//! The four roles over NNG.
+//! The six roles over NNG.
 //!
 //! Everything here follows from how NNG behaves, and each rule stands where it bites: `aio` fences what may not
 //! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` loses no answer. NNG calls back on its own threads, so a callback stores what came, wakes, and returns.
@@ -7,7 +7,9 @@ mod aio;
 mod answerer;
 mod library;
 mod peers;
+mod publisher;
 mod requester;
+mod subscriber;
 mod surveyor;
 #[cfg(test)]
 mod traps;
@@ -16,7 +18,9 @@ use std::time::Duration;
 
 pub use answerer::{Incoming, Replier, Respondent};
 pub use peers::{Peer, PeerEvent};
+pub use publisher::Publisher;
 pub use requester::Requester;
+pub use subscriber::Subscriber;
 pub use surveyor::{Answers, Surveyor};
 
 use super::{BusError, Endpoint};

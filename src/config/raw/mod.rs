@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use self::read::{Entry, Reader};
 use super::source::Place;
-use crate::supervisor::RestartPolicy;
+use crate::supervisor::{EventKind, HookSpec, RestartPolicy};
 
 pub(super) use self::read::read;
 
@@ -84,6 +84,7 @@ table! {
         bus: RawBus = table(),
         survey: RawSurvey = table(),
         log: RawLog = table(),
+        events: RawEvents = table(),
         defaults: RawRun = table(),
         plugins: Vec<RawPlugin> = plugins(),
     }
@@ -111,6 +112,24 @@ table! {
         max_size: Key<u64> = size(4096..=1 << 40),
         keep: Key<u32> = whole(0..=100),
         max_age: Key<Duration> = duration(Duration::from_secs(1)..=YEAR),
+    }
+}
+
+table! {
+    /// `[events]`
+    RawEvents {
+        on_event: Key<HookSpec> = hook(),
+        kinds: Key<Vec<EventKind>> = kinds(),
+        timeout: Key<Duration> = duration(TICK..=YEAR),
+        flapping: RawFlapping = table(),
+    }
+}
+
+table! {
+    /// `flapping` of `[events]`.
+    RawFlapping {
+        restarts: Key<u32> = whole(1..=1000),
+        within: Key<Duration> = duration(TICK..=YEAR),
     }
 }
 

@@ -11,7 +11,7 @@ use super::value::{self, Wrong, describe};
 use super::{Field, RawBody, RawFile, RawPlugin, Table};
 use crate::config::report::{MAX_PROBLEMS, Remark, Report, nearest, quote};
 use crate::config::source::{Place, Source};
-use crate::supervisor::RestartPolicy;
+use crate::supervisor::{EventKind, HookSpec, RestartPolicy};
 
 /// The parser may note an error a byte; past this size a broken file reports only its first.
 const MAX_RECOVERED: usize = 64 * 1024;
@@ -165,6 +165,19 @@ impl Reader<'_, '_> {
 
     pub(super) fn restart(&mut self, entry: &Entry<'_>) -> Option<Field<RestartPolicy>> {
         self.field(entry, value::restart(entry.value))
+    }
+
+    /// Who is told of events: a command, empty for nobody, or `plugin.method`.
+    pub(super) fn hook(&mut self, entry: &Entry<'_>) -> Option<Field<HookSpec>> {
+        if entry.value.as_str().is_some() {
+            return self.field(entry, value::method(entry.value).map(HookSpec::Method));
+        }
+        let command = self.command(entry)?;
+        Some(Field { at: command.at, key: command.key, value: command.value.map(HookSpec::Command) })
+    }
+
+    pub(super) fn kinds(&mut self, entry: &Entry<'_>) -> Option<Field<Vec<EventKind>>> {
+        self.field(entry, value::kinds(entry.value))
     }
 
     /// A program and its arguments.

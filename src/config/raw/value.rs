@@ -7,7 +7,8 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::config::report::{Remark, nearest, quote};
-use crate::supervisor::RestartPolicy;
+use crate::supervisor::{EventKind, RestartPolicy};
+use crate::wire::{check_method, check_plugin_name};
 
 /// What is wrong with a value.
 pub(super) type Wrong = Remark;
@@ -103,6 +104,34 @@ pub(super) fn restart(value: &DeValue<'_>) -> Result<RestartPolicy, Wrong> {
             suggestion: nearest(text, RESTART.iter().map(|(name, _)| name)),
         }),
     }
+}
+
+/// A plugin's method.
+pub(super) fn method(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let text = text(value)?;
+    match text.split_once('.') {
+        Some((plugin, method)) if check_plugin_name(plugin).is_ok() && check_method(method).is_ok() => Ok(text),
+        _ => {
+            let advice = "write \"plugin.method\", or a command as a list such as [\"program\", \"argument\"]";
+            Err(format!("{} is no plugin's method: {advice}", quote(&text)).into())
+        }
+    }
+}
+
+/// A list of kinds of events.
+pub(super) fn kinds(value: &DeValue<'_>) -> Result<Vec<EventKind>, Wrong> {
+    let names = EventKind::ALL.map(EventKind::as_str);
+    let expected = format!("a list of {}", names.map(quote).join(", "));
+    let list = value.as_array().ok_or_else(|| mismatch(&expected, value))?;
+    let kind = |value: &DeValue<'_>| {
+        let text = value.as_str().ok_or_else(|| mismatch(&expected, value))?;
+        let kind = EventKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+        kind.ok_or_else(|| Wrong {
+            message: format!("expected {expected}, found {}", quote(text)),
+            suggestion: nearest(text, names.iter()),
+        })
+    };
+    list.iter().map(|value| kind(value.get_ref())).collect()
 }
 
 /// A command that is not a list; a line for a shell is shown as one.

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::attend::ProcessCommand;
 use crate::supervisor::journal::Subject;
 use crate::supervisor::output::Source;
+use crate::supervisor::policy::flapping::Flapping;
 use crate::supervisor::report::PluginStatus;
 use crate::supervisor::unit::{Epoch, Unit};
 
@@ -23,6 +24,7 @@ pub(super) struct Slot {
     pub(super) dropped_lines: Arc<AtomicU64>,
     /// It is to be taken away once it is at rest.
     pub(super) retiring: bool,
+    pub(super) flapping: Flapping,
 }
 
 /// The dispatcher's side of one process.
@@ -38,7 +40,8 @@ pub(super) struct Attended {
 
 impl Slot {
     pub(super) fn new(unit: Unit) -> Self {
-        Self { unit, since: String::new(), attended: None, dropped_lines: Arc::default(), retiring: false }
+        let (dropped_lines, flapping) = (Arc::default(), Flapping::default());
+        Self { unit, since: String::new(), attended: None, dropped_lines, retiring: false, flapping }
     }
 
     /// The process of that epoch, if it is the newest.

@@ -2,9 +2,10 @@
 //!
 //! Each takes what happened and what time it is as arguments and answers what should be done; none of them reads
 //! a clock, rolls dice or touches a process. [`restart`] says whether, [`backoff`] when, [`health`] why;
-//! [`plan`] says what a reload changes.
+//! [`flapping`] how often is too often, [`plan`] says what a reload changes.
 
 pub(super) mod backoff;
+pub(super) mod flapping;
 pub(super) mod health;
 pub(super) mod plan;
 pub(super) mod restart;

@@ -56,6 +56,7 @@ fn act_as_plugin() {
     }
     let plugin = Plugin::new("sdk", "1.2.3")
         .method("echo", "Gives back what it is given.", |text: String| Ok::<_, Failure>(text))
+        .method("swallow", "Takes anything.", |_: serde_json::Value| Ok::<_, Failure>(()))
         .method("panic", "Panics.", |text: String| -> Result<String, Failure> { panic!("{text}") });
     plugin.serve().unwrap();
 }

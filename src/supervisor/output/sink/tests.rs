@@ -29,7 +29,7 @@ fn stage() -> (TempDir, BusDir, tokio::task::JoinHandle<std::io::Result<()>>) {
 
 fn output(dir: &BusDir) -> (Output, Intake) {
     let spec = LogSpec { max_size: 1 << 20, keep: 1, max_age: Duration::MAX };
-    let output = Output::start(dir, spec, Some(vec!["/nowhere/sink".into()])).unwrap();
+    let output = Output::start(dir, spec, Some(vec!["/nowhere/sink".into()]), None).unwrap();
     let intake = output.intake();
     (output, intake)
 }
