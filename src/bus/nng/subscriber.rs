@@ -1,11 +1,13 @@
 //! SUB: everything that one publisher says, while connected to it.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use nng::options::protocol::pubsub::{Subscribe, Unsubscribe};
 use nng::options::{Options, ReconnectMaxTime, ReconnectMinTime, RecvMaxSize};
 use nng::{AioResult, Protocol, Socket};
 use tokio::sync::mpsc;
 
-use super::aio::{Aio, Fenced};
+use super::aio::{Aio, Fenced, bury};
 use super::peers::Peers;
 use super::{MAX_FRAME, RECONNECT, library, refused};
 use crate::bus::{Body, BusError, Endpoint};
@@ -19,7 +21,9 @@ pub struct Subscriber {
     messages: mpsc::Receiver<Body>,
     peers: Peers,
     socket: Fenced<Socket>,
-    _receive: Aio,
+    receive: Aio,
+    /// Nothing is to be received any more.
+    closed: Arc<Mutex<bool>>,
 }
 
 impl Subscriber {
@@ -41,17 +45,22 @@ impl Subscriber {
             socket.set_opt::<Subscribe>(Vec::new())?;
             let peers = Peers::watch(&socket, None)?;
             let (sender, messages) = mpsc::channel(UNREAD);
-            let of_callback = (*socket).clone();
+            let closed = Arc::<Mutex<bool>>::default();
+            let of_callback = ((*socket).clone(), Arc::clone(&closed));
             let receive = Aio::new(move |aio, result| {
-                if let AioResult::Recv(Ok(message)) = result {
-                    let _ = sender.try_send(Body::new(message));
+                let AioResult::Recv(Ok(message)) = result else { return };
+                let _ = sender.try_send(Body::new(message));
+                let (socket, closed) = &of_callback;
+                // Held over the call, so that nothing is posted after it was cancelled.
+                let closed = closed.lock().unwrap_or_else(PoisonError::into_inner);
+                if !*closed {
                     // Fails only on a closed socket.
-                    let _ = of_callback.recv_async(aio);
+                    let _ = socket.recv_async(aio);
                 }
             })?;
             socket.recv_async(receive.get())?;
             socket.dial_async(endpoint.as_str())?;
-            Ok(Self { messages, peers, socket, _receive: receive })
+            Ok(Self { messages, peers, socket, receive, closed })
         };
         open().map_err(|error| refused("dial", endpoint, error))
     }
@@ -76,11 +85,14 @@ impl Drop for Subscriber {
         // A socket that is closed while a message arrives hangs NNG (docs/decisions/0002), and here one may arrive at
         // any time: it wants nothing more, and is closed when the publisher leaves.
         let _ = self.socket.set_opt::<Unsubscribe>(Vec::new());
+        // The receive does not end with the socket, so it is ended here: whoever buries it waits for it.
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.receive.get().cancel();
         if self.peers.len() > 0 {
             self.peers.close_when_left((*self.socket).clone());
         } else {
             let socket = (*self.socket).clone();
-            super::aio::bury(Box::new(move || socket.close()));
+            bury(Box::new(move || socket.close()));
         }
     }
 }
@@ -151,6 +163,10 @@ mod tests {
             heard(&publisher, &mut short_lived, b"passing").await;
             (0..100).for_each(|_| publisher.publish(&[b'x'; 10_000]));
         }
+        // Whoever buries them is not held up by one whose publisher lives.
+        let (done, buried) = std::sync::mpsc::channel();
+        bury(Box::new(move || done.send(()).unwrap()));
+        buried.recv_timeout(LONG).unwrap();
         let begun = std::time::Instant::now();
         (0..10_000).for_each(|_| publisher.publish(&[b'x'; 1000]));
         assert!(begun.elapsed() < LONG);
