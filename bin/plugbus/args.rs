@@ -46,7 +46,7 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run plugins from configuration files, and keep them running
-    Supervise(Config),
+    Supervise(Supervise),
     /// Call a method of a plugin and print its result
     #[command(after_help = CALL_HELP)]
     Call(Call),
@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Check(Check),
     /// See the whole story: call, kill, freeze, recover, stop
     Demo,
+    /// Print a unit file for systemd
+    Unit(Unit),
     /// Read what plugins print and write their logs; a supervisor starts this by itself
     #[command(hide = true)]
     Sink {
@@ -96,6 +98,38 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+}
+
+/// How the supervisor runs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Supervise {
+    #[command(flatten)]
+    pub(crate) config: Config,
+    /// Return as soon as it can be called, and go on in the background
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// With --detach: a file for its process id, removed when it ends
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// What --detach starts.
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    pub(crate) detached: bool,
+}
+
+/// A unit file for systemd.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Unit {
+    #[command(flatten)]
+    pub(crate) config: Config,
+    /// For the user's own service manager (systemctl --user)
+    #[arg(long, conflicts_with = "account")]
+    pub(crate) user: bool,
+    /// The user that it runs as, where it is not root
+    #[arg(long, value_name = "USER")]
+    pub(crate) account: Option<String>,
+    /// How long stopping all plugins may take before they are killed
+    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = humantime::parse_duration)]
+    pub(crate) stop_timeout: Duration,
 }
 
 /// Which configuration.

@@ -127,6 +127,18 @@ impl Supervisor {
         self.ask(Request::Status).await
     }
 
+    /// Answers when the loop that looks after the plugins has come round once more: a supervisor that does not has
+    /// to be restarted.
+    ///
+    /// # Errors
+    /// [`SupervisorError::Stopped`].
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub async fn is_well(&self) -> Result<(), SupervisorError> {
+        self.ask(Request::Ping).await
+    }
+
     /// Asks every plugin whether it is alive; takes as long as the slowest, at most two rounds' deadlines.
     ///
     /// # Errors

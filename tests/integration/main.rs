@@ -11,6 +11,8 @@ mod calls;
 mod cli;
 mod clocks;
 mod control;
+#[cfg(target_os = "linux")]
+mod daemon;
 mod deadlines;
 mod demo;
 mod events;

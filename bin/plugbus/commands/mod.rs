@@ -7,6 +7,7 @@ mod completions;
 mod control;
 mod demo;
 mod describe;
+mod detach;
 mod events;
 mod logs;
 mod lookup;
@@ -17,6 +18,7 @@ mod signals;
 mod status;
 mod supervise;
 mod survey;
+mod unit;
 
 use plugbus::supervisor::run_sink;
 
@@ -46,6 +48,7 @@ pub(crate) fn run(settings: &Settings, command: &Command) -> Result<(), CommandE
         Command::Remove(args) => order::run(settings, "remove", args),
         Command::Check(args) => check::run(settings, args),
         Command::Demo => demo::run(settings),
+        Command::Unit(args) => unit::run(settings, args),
         Command::Sink { directory } => Ok(run_sink(directory)?),
         Command::Completions { shell } => completions::run(*shell),
     }

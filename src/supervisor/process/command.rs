@@ -52,8 +52,10 @@ impl Launch {
             command.current_dir(&self.cwd);
         }
         // A supervisor may itself be somebody's plugin; its identity is not its children's.
+        // Nor is what a service manager wants to hear from it alone.
+        const OWN: [&str; 4] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"];
         for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"PLUGBUS_") {
+            if name.as_encoded_bytes().starts_with(b"PLUGBUS_") || OWN.iter().any(|own| name == *own) {
                 command.env_remove(name);
             }
         }
