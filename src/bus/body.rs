@@ -4,11 +4,37 @@ use std::fmt;
 use std::ops::Deref;
 
 /// A received message, without the transport's own header.
-pub struct Body(nng::Message);
+pub struct Body(Bytes);
+
+enum Bytes {
+    Nng(nng::Message),
+    /// With the header before `start`.
+    #[cfg(target_os = "linux")]
+    Direct {
+        message: Vec<u8>,
+        start: usize,
+    },
+}
 
 impl Body {
-    pub(super) fn new(message: nng::Message) -> Self {
-        Self(message)
+    pub(super) fn nng(message: nng::Message) -> Self {
+        Self(Bytes::Nng(message))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Body {
+    /// What follows the header of a whole message.
+    pub(super) fn after(message: Vec<u8>, start: usize) -> Self {
+        Self(Bytes::Direct { message, start })
+    }
+
+    /// The header it was made with.
+    pub(super) fn header(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Nng(_) => &[],
+            Bytes::Direct { message, start } => message.get(..*start).unwrap_or_default(),
+        }
     }
 }
 
@@ -16,7 +42,11 @@ impl Deref for Body {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.0.as_slice()
+        match &self.0 {
+            Bytes::Nng(message) => message.as_slice(),
+            #[cfg(target_os = "linux")]
+            Bytes::Direct { message, start } => message.get(*start..).unwrap_or_default(),
+        }
     }
 }
 

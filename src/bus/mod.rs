@@ -1,17 +1,24 @@
 //! Endpoints, the six roles, the bus directory and its cards.
 //!
 //! The only place that names NNG (`nng/`); what a message means is not known here. A role is made by listening
-//! or dialling and then asked for the next thing: [`Requester`] and [`Replier`] carry calls, [`Surveyor`] and
-//! [`Respondent`] the survey, [`Publisher`] and [`Subscriber`] the events. [`BusDir`] is the registry: a directory with sockets and [`Card`]s.
+//! or dialling and then asked for the next thing: [`Requester`] and [`Replier`] carry calls, over NNG or past it
+//! (`roles`, `direct/`), [`Surveyor`] and [`Respondent`] the survey, [`Publisher`] and [`Subscriber`] the events.
+//! [`BusDir`] is the registry: a directory with sockets and [`Card`]s.
 
 mod block_on;
 mod body;
 mod card;
+#[cfg(target_os = "linux")]
+mod direct;
 mod directory;
 mod endpoint;
 mod error;
 mod nng;
+mod peer;
 mod process_id;
+mod roles;
+#[cfg(test)]
+mod traps;
 
 pub use block_on::block_on;
 pub use body::Body;
@@ -21,5 +28,9 @@ pub use directory::{BusDir, BusLock};
 pub(crate) use directory::{read_start, write_whole};
 pub use endpoint::Endpoint;
 pub use error::{BusError, RequestError};
-pub use nng::{Answers, Incoming, Peer, PeerEvent, Publisher, Replier, Requester, Respondent, Subscriber, Surveyor};
+pub use nng::{Answers, PeerEvent, Publisher, Subscriber, Surveyor};
+pub use peer::Peer;
 pub use process_id::ProcessId;
+#[cfg(feature = "supervisor")]
+pub(crate) use roles::LANE;
+pub use roles::{Incoming, Lane, Replier, Requester, Respondent, Turn};

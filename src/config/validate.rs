@@ -132,6 +132,7 @@ fn build(
     Some(SupervisorSpec {
         bus: get(&raw.bus.name)?,
         directory: None,
+        lane: get(&raw.bus.lane)?,
         survey: SurveySpec {
             interval: get(&raw.survey.interval)?,
             deadline: get(&raw.survey.deadline)?,

@@ -61,12 +61,12 @@ impl Bus {
         R: DeserializeOwned,
         P: Serialize + ?Sized,
     {
-        block_on(self.0.call(method, params))
+        self.request(method).call(params)
     }
 
     /// A call with more to say than [`call`](Self::call) takes.
     pub fn request<'a>(&'a self, method: &'a str) -> Request<'a> {
-        Request(self.0.request(method))
+        Request(self.0.request(method).on_thread())
     }
 }
 

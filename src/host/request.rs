@@ -22,11 +22,28 @@ pub struct Request<'a> {
     bus: &'a Bus,
     target: Target<'a>,
     timeout: Duration,
+    waits: Waits,
+}
+
+/// Where a call waits for its reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// In its future.
+    Async,
+    /// On the thread that polls it; its future is never pending.
+    OnThread,
 }
 
 impl<'a> Request<'a> {
     pub(super) fn new(bus: &'a Bus, method: &'a str) -> Self {
-        Self { bus, target: Target { plugin: None, method, instance: None }, timeout: TIMEOUT }
+        let target = Target { plugin: None, method, instance: None };
+        Self { bus, target, timeout: TIMEOUT, waits: Waits::Async }
+    }
+
+    /// To be waited for on the thread that polls it.
+    pub(super) fn on_thread(mut self) -> Self {
+        self.waits = Waits::OnThread;
+        self
     }
 
     /// Names the plugin; the method is then taken as it stands.
@@ -122,7 +139,10 @@ impl<'a> Request<'a> {
         head.instance = Some(&card.instance);
         let request = head.encode(params).map_err(CallError::Params)?;
         let counted = link.begin();
-        let reply = link.requester.request(&request, left).await;
+        let reply = match self.waits {
+            Waits::Async => link.requester.request(&request, left).await,
+            Waits::OnThread => link.requester.request_blocking(&request, left),
+        };
         drop(counted);
         match reply {
             Ok(body) => Answer::read(card, body),

@@ -1,12 +1,14 @@
 //! Putting a plugin together.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::ServeError;
 use super::environment::Environment;
 use super::handler::{self, AsyncHandler, Handler, Prepare};
+use super::here::Pace;
 use super::server::{self, Server};
-use crate::bus::{Endpoint, Replier, Respondent};
+use crate::bus::{Endpoint, Lane, Replier, Respondent};
 use crate::wire::{Info, MethodInfo, Schema, check_method};
 
 /// How many calls run at once unless the author says otherwise.
@@ -17,6 +19,7 @@ pub struct Plugin {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) concurrency: usize,
+    lane: Lane,
     pub(super) methods: BTreeMap<String, Method>,
     problem: Option<ServeError>,
 }
@@ -24,6 +27,7 @@ pub struct Plugin {
 pub(super) struct Method {
     pub(super) info: MethodInfo,
     pub(super) prepare: Prepare,
+    pub(super) pace: Arc<Pace>,
 }
 
 impl Plugin {
@@ -33,10 +37,19 @@ impl Plugin {
     #[must_use]
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
         let (name, version) = (name.into(), version.into());
-        Self { name, version, concurrency: CONCURRENCY, methods: BTreeMap::new(), problem: None }
+        Self {
+            name,
+            version,
+            concurrency: CONCURRENCY,
+            lane: Lane::chosen(),
+            methods: BTreeMap::new(),
+            problem: None,
+        }
     }
 
-    /// Adds a plain function; it may block, it runs on a thread of its own.
+    /// Adds a plain function; it may block, and keeps no other call waiting for more than a moment.
+    ///
+    /// It runs on the thread that has read the request; once one has taken long, its calls get threads of their own.
     ///
     /// A wrong or repeated name is reported when the plugin is served.
     #[must_use]
@@ -70,6 +83,13 @@ impl Plugin {
         self
     }
 
+    /// What its calls are carried by; what `$PLUGBUS_LANE` says, where nothing is said here.
+    #[must_use]
+    pub fn lane(mut self, lane: Lane) -> Self {
+        self.lane = lane;
+        self
+    }
+
     /// Serves until SIGTERM, SIGINT or `$stop`, then finishes the calls that run.
     ///
     /// Under a supervisor the environment says where. Started by hand, the plugin joins the bus by itself,
@@ -96,7 +116,7 @@ impl Plugin {
         survey: Option<&Endpoint>,
     ) -> Result<Server, ServeError> {
         let plugin = self.checked()?;
-        let replier = Replier::listen(call, server::room(plugin.concurrency))?;
+        let replier = Replier::listen_on(plugin.lane, call, server::room(plugin.concurrency))?;
         let respondent = survey.map(Respondent::dial).transpose()?;
         Server::start(plugin, (name, instance), replier, respondent)
     }
@@ -121,7 +141,7 @@ impl Plugin {
             return self;
         }
         let info = MethodInfo { name: name.to_owned(), doc: doc.to_owned(), params, result: None, idempotent: false };
-        self.methods.insert(name.to_owned(), Method { info, prepare });
+        self.methods.insert(name.to_owned(), Method { info, prepare, pace: Arc::default() });
         self
     }
 

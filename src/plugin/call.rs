@@ -1,23 +1,30 @@
 //! One call, from its parameters to its reply.
 
 use std::any::Any;
+use std::future::poll_fn;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{self, JoinError};
 use tokio::time::timeout_at;
 
 use super::Context;
+use super::cancel::Cancel;
 use super::handler::{Job, Outcome, Prepare};
+use super::here::Pace;
 use super::ledger::{Ledger, Ticket};
 use crate::bus::Incoming;
-use crate::wire::{Code, Fault, MAX_MESSAGE, Reply, Request};
+use crate::wire::{Code, Fault, MAX_MESSAGE, Raw, Reply};
 
 /// A call that was accepted and may have to wait for its turn.
 pub(super) struct Call {
     pub(super) incoming: Incoming,
+    /// Where in the message they are; `None` where there are none.
+    pub(super) params: Option<Range<usize>>,
     pub(super) prepare: Prepare,
+    pub(super) pace: Arc<Pace>,
     pub(super) ticket: Ticket,
     pub(super) deadline: Instant,
     pub(super) ledger: Arc<Ledger>,
@@ -25,49 +32,77 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Runs the call and sends its reply.
+    /// Waits for its turn, runs the call and sends its reply.
     pub(super) async fn run(self) {
-        let Self { incoming, prepare, ticket, deadline, ledger, turns } = self;
-        let cancelled = ticket.cancelled();
-        let context = Context { deadline, cancelled: cancelled.clone(), ledger: Arc::clone(&ledger) };
+        self.go_on(None).await;
+    }
+
+    /// As [`run`](Self::run), where it may have had its turn and been begun already.
+    pub(super) async fn go_on(self, begun: Option<(Job, OwnedSemaphorePermit)>) {
+        let Self { incoming, params, prepare, pace, ticket, deadline, ledger, turns } = self;
         let cancel = ticket.cancel();
+        let context = Context { deadline, cancel: cancel.clone(), ledger: Arc::clone(&ledger) };
         let departed = incoming.departed();
         let work = async {
-            let turn = turns.acquire_owned().await;
-            // Read here, not before its turn: until then a call is only its bytes.
-            let job = Request::decode(incoming.body())
-                .map_err(|error| Fault::new(Code::BadMessage, error.to_string()))
-                .and_then(|request| prepare(request.params, context))?;
-            work(job, (ticket, turn)).await
+            let (job, turn) = match begun {
+                Some((job, turn)) => (job, Ok(turn)),
+                None => {
+                    let turn = turns.acquire_owned().await;
+                    // Read here, not before its turn: until then a call is only its bytes.
+                    (job(&incoming, params, &prepare, context)?, turn)
+                }
+            };
+            work(job, (ticket, turn), pace).await
         };
         let outcome = tokio::select! {
             outcome = timeout_at(deadline.into(), work) => outcome.unwrap_or_else(|_| Err(too_late())),
-            () = told_to_stop(cancelled) => Err(Fault::new(Code::Cancelled, "the call was cancelled")),
-            () = departed => Err(Fault::new(Code::Cancelled, "the caller is gone")),
+            () = told_to_stop(&cancel) => Err(cancelled_by_caller()),
+            () = departed => Err(departed_caller()),
         };
         // Code that runs on a thread of its own goes on; it can see that nobody waits any more.
-        cancel();
-        ledger.count(outcome.is_ok());
-        incoming.reply(&encode(outcome));
+        cancel.tell();
+        answer(incoming, outcome, &ledger);
     }
 }
 
-/// What the call holds for as long as its own code runs, even past the reply.
-type Held = (Ticket, Result<tokio::sync::OwnedSemaphorePermit, tokio::sync::AcquireError>);
+/// Reads the parameters.
+pub(super) fn job(
+    incoming: &Incoming,
+    params: Option<Range<usize>>,
+    prepare: &Prepare,
+    context: Context,
+) -> Result<Job, Fault> {
+    let params = params.and_then(|params| incoming.body().get(params)).map_or(Raw::NIL, Raw::checked_before);
+    prepare(params, context)
+}
 
-async fn work(job: Job, held: Held) -> Outcome {
+/// Counts the call and sends its reply.
+pub(super) fn answer(incoming: Incoming, outcome: Outcome, ledger: &Ledger) {
+    ledger.count(outcome.is_ok());
+    incoming.reply(&encode(outcome));
+}
+
+/// What the call holds for as long as its own code runs, even past the reply.
+type Held = (Ticket, Result<OwnedSemaphorePermit, tokio::sync::AcquireError>);
+
+async fn work(job: Job, held: Held, pace: Arc<Pace>) -> Outcome {
     let joined = match job {
         Job::Blocking(run) => {
             let run = move || {
-                let outcome = run();
+                let outcome = pace.time(run);
                 drop(held);
                 outcome
             };
             task::spawn_blocking(run).await
         }
-        Job::Async(running) => {
+        Job::Async(mut running) => {
+            let mut first = Some(pace);
             let running = async move {
-                let outcome = running.await;
+                let outcome = poll_fn(|context| match first.take() {
+                    Some(pace) => pace.time(|| running.as_mut().poll(context)),
+                    None => running.as_mut().poll(context),
+                });
+                let outcome = outcome.await;
                 drop(held);
                 outcome
             };
@@ -92,23 +127,34 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-async fn told_to_stop(mut cancelled: watch::Receiver<bool>) {
-    if cancelled.wait_for(|told| *told).await.is_err() {
+async fn told_to_stop(cancel: &Cancel) {
+    if !cancel.told().await {
         // The call's own code has ended, so its outcome is on its way.
         std::future::pending::<()>().await;
     }
 }
 
-fn too_late() -> Fault {
+pub(super) fn too_late() -> Fault {
     Fault::new(Code::Deadline, "the caller's deadline passed before the method was done")
 }
 
+pub(super) fn cancelled_by_caller() -> Fault {
+    Fault::new(Code::Cancelled, "the call was cancelled")
+}
+
+pub(super) fn departed_caller() -> Fault {
+    Fault::new(Code::Cancelled, "the caller is gone")
+}
+
 fn panicked(error: JoinError) -> Fault {
-    let message = match error.try_into_panic() {
-        Ok(panic) => format!("the method panicked: {}", words(panic.as_ref())),
-        Err(_) => "the method was aborted".into(),
-    };
-    Fault::new(Code::Failed, message)
+    match error.try_into_panic() {
+        Ok(panic) => panicked_with(panic.as_ref()),
+        Err(_) => Fault::new(Code::Failed, "the method was aborted"),
+    }
+}
+
+pub(super) fn panicked_with(panic: &(dyn Any + Send)) -> Fault {
+    Fault::new(Code::Failed, format!("the method panicked: {}", words(panic)))
 }
 
 fn words(panic: &(dyn Any + Send)) -> &str {

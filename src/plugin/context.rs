@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
+use super::cancel::Cancel;
 use super::ledger::Ledger;
 
 /// The call a handler runs for: its deadline, and whether anybody still waits.
 #[derive(Debug, Clone)]
 pub struct Context {
     pub(super) deadline: Instant,
-    pub(super) cancelled: watch::Receiver<bool>,
+    pub(super) cancel: Cancel,
     pub(super) ledger: Arc<Ledger>,
 }
 
@@ -33,7 +32,7 @@ impl Context {
     /// A handler that takes long looks at this now and then; an async one is dropped anyway.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        *self.cancelled.borrow() || Instant::now() >= self.deadline
+        self.cancel.is_told() || Instant::now() >= self.deadline
     }
 
     /// Says that a long call gets somewhere, so that the supervisor does not take it for wedged.

@@ -1,12 +1,13 @@
 //! The calls that run, and the counters that surveys ask for.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
+use super::cancel::Cancel;
 use crate::wire::{Load, Phase};
 
 /// What the plugin is doing; read by the survey thread while calls come and go.
@@ -18,6 +19,8 @@ pub(super) struct Ledger {
     failed: AtomicU64,
     beat: AtomicU64,
     phase: AtomicU8,
+    /// Somebody waits for that.
+    wanted_quiet: AtomicBool,
     quiet: Notify,
 }
 
@@ -25,18 +28,18 @@ pub(super) struct Ledger {
 struct Running {
     started: Instant,
     id: Option<String>,
-    cancel: watch::Sender<bool>,
+    cancel: Cancel,
 }
 
 impl Ledger {
     /// Notes that a call begins; it ends when the ticket is dropped.
     pub(super) fn begin(self: &Arc<Self>, id: Option<&str>) -> Ticket {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let (cancel, cancelled) = watch::channel(false);
-        let running = Running { started: Instant::now(), id: id.map(str::to_owned), cancel };
+        let cancel = Cancel::default();
+        let running = Running { started: Instant::now(), id: id.map(str::to_owned), cancel: cancel.clone() };
         self.lock().insert(number, running);
         self.beat();
-        Ticket { ledger: Arc::clone(self), number, cancelled }
+        Ticket { ledger: Arc::clone(self), number, cancel }
     }
 
     /// Says that the plugin gets somewhere.
@@ -54,7 +57,7 @@ impl Ledger {
         let running = self.lock();
         let mut found = false;
         for call in running.values().filter(|call| call.id.as_deref() == Some(id)) {
-            call.cancel.send_replace(true);
+            call.cancel.tell();
             found = true;
         }
         found
@@ -91,6 +94,8 @@ impl Ledger {
 
     /// Waits until no call runs.
     pub(super) async fn until_quiet(&self) {
+        // Before the look at what runs: a call that ends after that look sees it.
+        self.wanted_quiet.store(true, Ordering::SeqCst);
         loop {
             // Registered before the look, so that a call that ends in between is not missed.
             let quiet = self.quiet.notified();
@@ -111,33 +116,24 @@ impl Ledger {
 pub(super) struct Ticket {
     ledger: Arc<Ledger>,
     number: u64,
-    cancelled: watch::Receiver<bool>,
+    cancel: Cancel,
 }
 
 impl Ticket {
-    pub(super) fn cancelled(&self) -> watch::Receiver<bool> {
-        self.cancelled.clone()
-    }
-
-    /// Tells the call's own code to stop.
-    pub(super) fn cancel(&self) -> impl FnOnce() + Send + 'static {
-        let (ledger, number) = (Arc::clone(&self.ledger), self.number);
-        move || {
-            if let Some(call) = ledger.lock().get(&number) {
-                call.cancel.send_replace(true);
-            }
-        }
+    pub(super) fn cancel(&self) -> Cancel {
+        self.cancel.clone()
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.cancel.end();
         let mut running = self.ledger.lock();
         running.remove(&self.number);
         let quiet = running.is_empty();
         drop(running);
         self.ledger.beat();
-        if quiet {
+        if quiet && self.ledger.wanted_quiet.load(Ordering::SeqCst) {
             self.ledger.quiet.notify_waiters();
         }
     }
@@ -153,7 +149,7 @@ mod tests {
         let (a, b) = (ledger.begin(Some("a")), ledger.begin(None));
         assert_eq!((ledger.load().in_flight, ledger.load().beat), (2, 2));
         assert!(!ledger.cancel("b"));
-        assert!(ledger.cancel("a") && *a.cancelled().borrow() && !*b.cancelled().borrow());
+        assert!(ledger.cancel("a") && a.cancel().is_told() && !b.cancel().is_told());
         drop((a, b));
         ledger.count(true);
         ledger.count(false);

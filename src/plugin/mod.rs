@@ -25,10 +25,12 @@
 mod builder;
 mod builtin;
 mod call;
+mod cancel;
 mod context;
 mod environment;
 mod error;
 mod handler;
+mod here;
 mod ledger;
 mod pulse;
 mod schema;

@@ -1,11 +1,14 @@
-//! The one task that takes requests, and the life of the plugin around it.
+//! Where requests are taken, and the life of the plugin around it.
+//!
+//! Where the lane can, a request is taken on the thread that has read it, else by the one task of the server.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
@@ -14,16 +17,16 @@ use super::builder::{Method, Plugin};
 use super::builtin::{self, Then};
 use super::call::Call;
 use super::environment::Environment;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Ticket};
 use super::pulse::{self, Identity};
-use crate::bus::{BusDir, Card, Incoming, ProcessId, Replier, Respondent};
+use crate::bus::{BusDir, Card, Incoming, ProcessId, Replier, Respondent, Turn};
 use crate::wire::{Code, CodecError, Fault, PROTOCOL, Phase, Reply, Request, nearest};
 
 /// Requests that may be taken off the socket beyond those that run and wait, so that `$stop` is always heard.
 const SPARE: usize = 8;
 
-/// How long a plugin that is done waits for its last replies to leave the process.
-const FLUSH: Duration = Duration::from_millis(20);
+/// How long a plugin that is done waits for its last replies to be read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How many requests the socket is to have room for: as many wait as run.
 pub(super) fn room(concurrency: usize) -> usize {
@@ -64,14 +67,18 @@ impl Server {
             started.map_err(|error| ServeError::System("start the survey thread", error))?;
         }
         let stop = watch::Sender::new(false);
-        let desk = Desk {
+        let desk = Arc::new(Desk {
             who,
             methods: plugin.methods,
             turns: Arc::new(Semaphore::new(plugin.concurrency)),
             waiting_room: 2 * plugin.concurrency,
             ledger: Arc::clone(&ledger),
             stop: stop.clone(),
-        };
+            runtime: Handle::current(),
+        });
+        desk.ledger.set_phase(Phase::Ready);
+        let at_desk = Arc::clone(&desk);
+        replier.attend(move |incoming, turn| at_desk.take(incoming, Some(turn)));
         let serving = tokio::spawn(desk.serve(replier, stop.subscribe()));
         Ok(Self { stop, ledger, serving })
     }
@@ -107,14 +114,14 @@ struct Desk {
     waiting_room: usize,
     ledger: Arc<Ledger>,
     stop: watch::Sender<bool>,
+    runtime: Handle,
 }
 
 impl Desk {
-    async fn serve(self, mut replier: Replier, mut stop: watch::Receiver<bool>) {
-        self.ledger.set_phase(Phase::Ready);
+    async fn serve(self: Arc<Self>, mut replier: Replier, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
-                Some(incoming) = replier.next() => self.take(incoming),
+                Some(incoming) = replier.next() => self.take(incoming, None),
                 _ = stop.wait_for(|told| *told) => break,
             }
         }
@@ -122,33 +129,40 @@ impl Desk {
         loop {
             tokio::select! {
                 biased;
-                Some(incoming) = replier.next() => self.take(incoming),
+                Some(incoming) = replier.next() => self.take(incoming, None),
                 () = self.ledger.until_quiet() => break,
             }
         }
-        // The last replies leave the process; who calls meanwhile is still told to call elsewhere.
-        let flushed = tokio::time::sleep(FLUSH);
-        tokio::pin!(flushed);
+        // The last replies leave the process; who has called meanwhile is still told to call elsewhere.
+        let settled = tokio::time::timeout(LAST_WORDS, replier.hang_up());
+        tokio::pin!(settled);
         loop {
             tokio::select! {
-                Some(incoming) = replier.next() => self.take(incoming),
-                () = &mut flushed => break,
+                Some(incoming) = replier.next() => self.take(incoming, None),
+                _ = &mut settled => break,
             }
         }
     }
 
-    fn take(&self, incoming: Incoming) {
+    /// Takes a request; with a turn, what does not have to wait is done before this returns.
+    fn take(&self, incoming: Incoming, turn: Option<&Turn<'_>>) {
         match self.accept(&incoming) {
             Accepted::Answer(reply, then) => {
-                incoming.reply(&reply);
                 if then == Then::Drain {
+                    // Before the reply: whoever has it finds no call accepted any more.
+                    self.ledger.set_phase(Phase::Draining);
                     self.stop.send_replace(true);
                 }
+                incoming.reply(&reply);
             }
-            Accepted::Run(method, ticket, deadline) => {
+            Accepted::Run { method, params, ticket, deadline } => {
                 let (ledger, turns) = (Arc::clone(&self.ledger), Arc::clone(&self.turns));
-                let call = Call { incoming, prepare: Arc::clone(&method.prepare), ticket, deadline, ledger, turns };
-                tokio::spawn(call.run());
+                let (prepare, pace) = (Arc::clone(&method.prepare), Arc::clone(&method.pace));
+                let call = Call { incoming, params, prepare, pace, ticket, deadline, ledger, turns };
+                match turn {
+                    Some(turn) => call.run_here(turn, &self.runtime),
+                    None => drop(self.runtime.spawn(call.run())),
+                }
             }
         }
     }
@@ -180,7 +194,8 @@ impl Desk {
             );
         }
         let ticket = self.ledger.begin(request.head.id);
-        Accepted::Run(method, ticket, Instant::now() + request.head.ttl)
+        let params = request.params.range_in(incoming.body());
+        Accepted::Run { method, params, ticket, deadline: Instant::now() + request.head.ttl }
     }
 
     fn no_method(&self, wrong: &str) -> String {
@@ -192,7 +207,7 @@ impl Desk {
 
 enum Accepted<'a> {
     Answer(Vec<u8>, Then),
-    Run(&'a Method, super::ledger::Ticket, Instant),
+    Run { method: &'a Method, params: Option<Range<usize>>, ticket: Ticket, deadline: Instant },
 }
 
 fn refuse(code: Code, message: String) -> Accepted<'static> {

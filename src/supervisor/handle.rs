@@ -13,7 +13,7 @@ use super::report::{ReloadReport, StatusReport, SurveyReport};
 use super::startup::clear_leftovers;
 use super::survey::Survey;
 use super::{SupervisorError, SupervisorSpec};
-use crate::bus::{BusDir, BusLock, Publisher};
+use crate::bus::{BusDir, BusLock, Lane, Publisher};
 
 /// Requests that may wait for the dispatcher; whoever comes later waits to be let in.
 const REQUESTS: usize = 64;
@@ -61,7 +61,9 @@ impl Supervisor {
         Self::start_with(spec, Some(Loader::new(load))).await
     }
 
-    async fn start_with(spec: SupervisorSpec, loader: Option<Loader>) -> Result<Self, SupervisorError> {
+    async fn start_with(mut spec: SupervisorSpec, loader: Option<Loader>) -> Result<Self, SupervisorError> {
+        // The variable is for a try: it wins over what is written down.
+        spec.lane = Lane::asked_for().unwrap_or(spec.lane);
         check_names(&spec)?;
         let dir = match &spec.directory {
             Some(path) => BusDir::at(path),
@@ -78,7 +80,7 @@ impl Supervisor {
         let survey = Survey::start(&dir)?;
         let (requests, to_dispatcher) = mpsc::channel(REQUESTS);
         let reloader = loader.map(|loader| Reloader::start(loader, requests.clone()));
-        let control = Control::start(&dir, &requests, reloader.clone())?;
+        let control = Control::start(&dir, spec.lane, &requests, reloader.clone())?;
         let (owner, of_dispatcher) = watch::channel(());
         let (end, ended) = watch::channel(false);
         let setting = Setting {

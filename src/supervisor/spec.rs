@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bus::Lane;
+
 /// A whole bus: what `plugbus supervise` is given.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -14,6 +16,8 @@ pub struct SupervisorSpec {
     pub bus: String,
     /// The bus directory itself; `None` finds it as every caller does.
     pub directory: Option<PathBuf>,
+    /// What carries the calls of the supervisor and of its plugins, where `$PLUGBUS_LANE` says nothing else.
+    pub lane: Lane,
     /// How liveness is asked for.
     pub survey: SurveySpec,
     /// How captured output is kept.
@@ -34,7 +38,10 @@ pub struct SupervisorSpec {
 impl SupervisorSpec {
     /// The sections of a configuration, as people know them, that differ and are not about single plugins.
     pub(super) fn settings_changed(&self, other: &Self) -> Vec<String> {
-        let sections = [("[bus]", self.bus != other.bus), ("[events]", self.events != other.events)];
+        // This one's lane is the one that is used, whoever asked for it.
+        let lane = Lane::asked_for().unwrap_or(other.lane);
+        let bus = self.bus != other.bus || self.lane != lane;
+        let sections = [("[bus]", bus), ("[events]", self.events != other.events)];
         sections.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section.to_owned()).collect()
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use serde_json::json;
 
-use crate::bus::{BusDir, Card, Endpoint, ProcessId, Replier, RequestError, Requester, Respondent};
+use crate::bus::{BusDir, Card, Endpoint, Lane, ProcessId, Replier, RequestError, Requester, Respondent};
 use crate::host::{Bus, CallError};
 use crate::plugin::{Failure, Plugin};
 use crate::wire::{Answer, Code, Fault, Info, Phase, Question, Reply, RequestHead, Want};
@@ -82,6 +82,7 @@ fn spec(directory: &Path, plugins: Vec<PluginSpec>) -> SupervisorSpec {
     SupervisorSpec {
         bus: "default".into(),
         directory: Some(directory.into()),
+        lane: Lane::Direct,
         survey: SurveySpec { interval: Duration::from_millis(100), deadline: Duration::from_millis(500), misses: 8 },
         log: LogSpec { max_size: 1 << 20, keep: 2, max_age: Duration::MAX },
         events: EventSpec {

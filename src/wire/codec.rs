@@ -66,7 +66,7 @@ impl<'a> Raw<'a> {
     }
 
     /// Where in the message this value stands; `None` for one that was cut from no message.
-    #[cfg(feature = "host")]
+    #[cfg(any(feature = "host", feature = "plugin"))]
     pub(crate) fn range_in(self, message: &[u8]) -> Option<std::ops::Range<usize>> {
         let start = (self.0.as_ptr() as usize).checked_sub(message.as_ptr() as usize)?;
         let range = start..start + self.0.len();
@@ -74,7 +74,7 @@ impl<'a> Raw<'a> {
     }
 
     /// Takes bytes that were a `Raw` before: they are not walked again.
-    #[cfg(feature = "host")]
+    #[cfg(any(feature = "host", feature = "plugin"))]
     pub(crate) fn checked_before(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }

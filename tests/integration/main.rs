@@ -19,6 +19,7 @@ mod events;
 mod garbage;
 mod identity;
 mod interop;
+mod lane;
 mod late_supervisor;
 mod logs;
 mod one_process;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::thread;
 
+use plugbus::bus::Lane;
 use plugbus::supervisor::ReloadReport;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -93,6 +94,12 @@ fn what_holds_for_the_whole_bus_waits_for_the_supervisor_but_survey_and_logs_cha
     bench.write("plugbus.toml", &(config(&OLD) + "[survey]\nmisses = 7\n[log]\nkeep = 9\n[bus]\nname = 'another'\n"));
     let report = bench.json(&["reload"]);
     assert_eq!(report["settings"], json!(["[bus]"]));
+    let other = Lane::ALL.into_iter().find(|lane| *lane != Lane::chosen()).unwrap();
+    bench.write("plugbus.toml", &(config(&OLD) + &format!("[bus]\nlane = '{}'\n", other.name())));
+    // Where the variable decides, what the file says of it changes nothing.
+    let settings = if Lane::asked_for().is_some() { json!([]) } else { json!(["[bus]"]) };
+    let report = bench.json(&["reload"]);
+    assert_eq!(report["settings"], settings);
     assert_eq!(report["unchanged"], 5);
 }
 

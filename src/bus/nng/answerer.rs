@@ -12,23 +12,18 @@ use nng::options::{Options, ReconnectMaxTime, ReconnectMinTime, RecvMaxSize};
 use nng::{AioResult, ListenerBuilder, Message, Protocol, Socket};
 use tokio::sync::{mpsc, watch};
 
-use super::aio::{Aio, Fenced};
-use super::peers::{Peer, Peers};
+use super::aio::{Aio, Fenced, bury};
+use super::gate::Gate;
+use super::peers::Peers;
 use super::{MAX_FRAME, RECONNECT, library, refused};
-use crate::bus::{Body, BusError, Endpoint};
+use crate::bus::{Body, BusError, Endpoint, Peer};
 
 /// Answers requests at one endpoint.
 #[derive(Debug)]
-pub struct Replier(Answerer);
+pub(in crate::bus) struct Replier(Answerer);
 
 impl Replier {
-    /// Listens, with room for that many requests that are not yet answered.
-    ///
-    /// The socket is for its owner alone (mode 0600).
-    ///
-    /// # Errors
-    /// [`BusError::InUse`] where somebody listens there, [`BusError::Transport`] for NNG's other reasons.
-    pub fn listen(endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
+    pub(in crate::bus) fn listen(endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
         library::init()?;
         let open = || {
             let answerer = Answerer::new(Fenced::new(Socket::new(Protocol::Rep0)?), room)?;
@@ -38,25 +33,17 @@ impl Replier {
         open().map(Self).map_err(|error| refused("listen at", endpoint, error))
     }
 
-    /// The next request; `None` never comes while the replier lives.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Incoming> {
+    pub(in crate::bus) async fn next(&mut self) -> Option<Incoming> {
         self.0.incoming.recv().await
     }
 }
 
 /// Answers surveys from one endpoint.
 #[derive(Debug)]
-pub struct Respondent(Answerer);
+pub(in crate::bus) struct Respondent(Answerer);
 
 impl Respondent {
-    /// Connects in the background, again and again for as long as it lives.
-    ///
-    /// # Errors
-    /// [`BusError::Transport`] where NNG cannot make the socket.
-    pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
+    pub(in crate::bus) fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
         library::init()?;
         let open = || {
             let socket = Socket::new(Protocol::Respondent0)?;
@@ -70,11 +57,7 @@ impl Respondent {
         open().map(Self).map_err(|error| refused("dial", endpoint, error))
     }
 
-    /// The next question; `None` never comes while the respondent lives.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Incoming> {
+    pub(in crate::bus) async fn next(&mut self) -> Option<Incoming> {
         self.0.incoming.recv().await
     }
 }
@@ -102,6 +85,7 @@ struct Answerer {
 #[derive(Debug)]
 struct Line {
     peers: Peers,
+    gate: Arc<Gate>,
     closed: AtomicBool,
     sender: mpsc::Sender<Incoming>,
 }
@@ -111,7 +95,7 @@ impl Answerer {
         // A seat that has passed on a message receives no other before the answer: the channel is never full.
         let (sender, incoming) = mpsc::channel(room);
         let peers = Peers::watch(&socket, None)?;
-        let line = Arc::new(Line { peers, closed: AtomicBool::new(false), sender });
+        let line = Arc::new(Line { peers, gate: Arc::default(), closed: AtomicBool::new(false), sender });
         let seats = (0..room).map(|_| Seat::new(&socket, &line)).collect::<Result<_, _>>()?;
         Ok(Self { incoming, line, seats, socket })
     }
@@ -125,6 +109,8 @@ impl Answerer {
 impl Drop for Answerer {
     fn drop(&mut self) {
         self.line.closed.store(true, Ordering::Release);
+        let (gate, socket) = (Arc::clone(&self.line.gate), self.socket.clone());
+        bury(Box::new(move || gate.close(|| socket.close())));
     }
 }
 
@@ -133,6 +119,7 @@ impl Drop for Answerer {
 struct Seat {
     context: Fenced<nng::Context>,
     aio: Aio,
+    gate: Arc<Gate>,
     line: Weak<Line>,
 }
 
@@ -147,7 +134,7 @@ impl Seat {
             }
         })?;
         let context = Fenced::new(nng::Context::new(socket)?);
-        let seat = Arc::new(Self { context, aio, line: Arc::downgrade(line) });
+        let seat = Arc::new(Self { context, aio, gate: Arc::clone(&line.gate), line: Arc::downgrade(line) });
         let _ = itself.set(Arc::downgrade(&seat));
         Ok(seat)
     }
@@ -169,14 +156,14 @@ impl Seat {
             self.receive_again();
             return;
         };
-        let incoming = Incoming { body: Body::new(message), peer, gone, seat: Some(self) };
+        let incoming = Incoming { body: Body::nng(message), peer, gone, seat: Some(self) };
         // Refused only when nobody reads any more; dropping it there gives the seat back.
         let _ = line.sender.try_send(incoming);
     }
 
     fn receive_again(&self) {
         let open = self.line.upgrade().is_some_and(|line| !line.closed.load(Ordering::Acquire));
-        if open {
+        if let (true, Some(_open)) = (open, self.gate.pass()) {
             // Fails only on a closed socket, which needs no more seats.
             let _ = self.context.recv(self.aio.get());
         }
@@ -185,7 +172,7 @@ impl Seat {
 
 /// A message that waits for its answer; dropped without one, the other side gets none.
 #[derive(Debug)]
-pub struct Incoming {
+pub(in crate::bus) struct Incoming {
     body: Body,
     peer: Peer,
     gone: watch::Receiver<()>,
@@ -193,32 +180,25 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// What was sent.
-    #[must_use]
-    pub fn body(&self) -> &Body {
+    pub(in crate::bus) fn body(&self) -> &Body {
         &self.body
     }
 
-    /// Who sent it.
-    #[must_use]
-    pub fn peer(&self) -> Peer {
+    pub(in crate::bus) fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Ends when the one who sent it is gone; holds nothing of the message.
-    ///
-    /// # Cancel safety
-    /// May be dropped at any time.
-    pub fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub(in crate::bus) fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut gone = self.gone.clone();
         async move { while gone.changed().await.is_ok() {} }
     }
 
-    /// Sends the answer; one who is gone does not get it, and that is no error.
-    pub fn reply(mut self, body: &[u8]) {
-        if let Some(seat) = self.seat.take()
-            && seat.context.send(seat.aio.get(), Message::from(body)).is_err()
-        {
+    pub(in crate::bus) fn reply(mut self, body: &[u8]) {
+        let Some(seat) = self.seat.take() else { return };
+        let Some(open) = seat.gate.pass() else { return };
+        let sent = seat.context.send(seat.aio.get(), Message::from(body));
+        drop(open);
+        if sent.is_err() {
             seat.receive_again();
         }
     }

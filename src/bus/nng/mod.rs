@@ -1,25 +1,24 @@
-//! The six roles over NNG.
+//! The six roles over NNG; the direct lane has two of them as well.
 //!
 //! Everything here follows from how NNG behaves, and each rule stands where it bites: `aio` fences what may not
 //! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` loses no answer. NNG calls back on its own threads, so a callback stores what came, wakes, and returns.
 
 mod aio;
 mod answerer;
+mod gate;
 mod library;
 mod peers;
 mod publisher;
 mod requester;
 mod subscriber;
 mod surveyor;
-#[cfg(test)]
-mod traps;
 
 use std::time::Duration;
 
-pub use answerer::{Incoming, Replier, Respondent};
-pub use peers::{Peer, PeerEvent};
+pub(super) use answerer::{Incoming, Replier, Respondent};
+pub use peers::PeerEvent;
 pub use publisher::Publisher;
-pub use requester::Requester;
+pub(super) use requester::Requester;
 pub use subscriber::Subscriber;
 pub use surveyor::{Answers, Surveyor};
 

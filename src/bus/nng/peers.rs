@@ -7,18 +7,9 @@ use nng::{Pipe, PipeEvent, Socket};
 use tokio::sync::{mpsc, watch};
 
 use super::aio::{Fenced, bury};
+use super::gate::Gate;
 use super::library::{peer_credential, pipe_id};
-
-/// The process at the other end of a connection, as the kernel knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// Tells connections of one socket apart.
-    pub connection: u32,
-    /// Its process id; `None` where the transport does not know.
-    pub pid: Option<u32>,
-    /// Its user id; `None` where the transport does not know.
-    pub uid: Option<u32>,
-}
+use crate::bus::Peer;
 
 /// Somebody connected, or left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +30,7 @@ struct Connected {
     left: bool,
     pipes: HashMap<Pipe, (Peer, watch::Sender<()>)>,
     /// The socket itself, where it is to be closed as soon as the last peer has left.
-    closes: Option<Fenced<Socket>>,
+    closes: Option<(Fenced<Socket>, Arc<Gate>)>,
 }
 
 impl Peers {
@@ -80,9 +71,9 @@ impl Peers {
         connected.left && connected.pipes.is_empty()
     }
 
-    /// Has the socket closed as soon as the last peer has left.
-    pub(super) fn close_when_left(&self, socket: Socket) {
-        self.lock().closes = Some(Fenced::new(socket));
+    /// Has the socket closed as soon as the last peer has left, through that gate.
+    pub(super) fn close_when_left(&self, socket: Socket, gate: &Arc<Gate>) {
+        self.lock().closes = Some((Fenced::new(socket), Arc::clone(gate)));
     }
 
     /// Has the socket closed no later than all who hold it.
@@ -103,8 +94,8 @@ impl Peers {
         let mut connected = self.lock();
         connected.left = true;
         let removed = connected.pipes.remove(&pipe).map(|(peer, _)| peer);
-        if let (true, Some(socket)) = (connected.pipes.is_empty(), connected.closes.take()) {
-            bury(Box::new(move || socket.close()));
+        if let (true, Some((socket, gate))) = (connected.pipes.is_empty(), connected.closes.take()) {
+            bury(Box::new(move || gate.close(|| socket.close())));
         }
         removed
     }

@@ -17,6 +17,7 @@ use nng::options::{Options, ReconnectMaxTime, ReconnectMinTime, RecvMaxSize};
 use nng::{AioResult, Message, Protocol, Socket};
 
 use super::aio::{Aio, Fenced};
+use super::gate::Gate;
 use super::peers::Peers;
 use super::{MAX_FRAME, RECONNECT, library, refused};
 use crate::bus::{Body, BusError, Endpoint, RequestError};
@@ -28,7 +29,7 @@ const CONNECT_WAIT: Duration = Duration::from_millis(500);
 
 /// Sends requests to one endpoint, any number at a time.
 #[derive(Debug)]
-pub struct Requester {
+pub(in crate::bus) struct Requester {
     shared: Arc<Shared>,
 }
 
@@ -36,6 +37,7 @@ pub struct Requester {
 struct Shared {
     idle: Mutex<Vec<Slot>>,
     peers: Peers,
+    gate: Arc<Gate>,
     /// A reply may come that nobody waits for.
     reply_unread: AtomicBool,
     socket: Fenced<Socket>,
@@ -54,13 +56,7 @@ impl Drop for Shared {
 }
 
 impl Requester {
-    /// Connects in the background; the first request waits for it.
-    ///
-    /// Once the connection was there and is lost, it stays lost: an endpoint is never listened at twice.
-    ///
-    /// # Errors
-    /// [`BusError::Transport`] where NNG cannot make the socket.
-    pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
+    pub(in crate::bus) fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
         library::init()?;
         let open = || -> Result<_, nng::Error> {
             let socket = Fenced::new(Socket::new(Protocol::Req0)?);
@@ -71,37 +67,25 @@ impl Requester {
             let peers = Peers::watch(&socket, None)?;
             // Nobody listens at the endpoint of a gone instance again: a request that came too late to fail with
             // the connection would wait for its deadline.
-            peers.close_when_left(socket.clone());
+            let gate = Arc::default();
+            peers.close_when_left(socket.clone(), &gate);
             socket.dial_async(endpoint.as_str())?;
-            Ok(Shared { idle: Mutex::default(), peers, reply_unread: AtomicBool::new(false), socket })
+            Ok(Shared { idle: Mutex::default(), peers, gate, reply_unread: AtomicBool::new(false), socket })
         };
         let shared = open().map_err(|error| refused("dial", endpoint, error))?;
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Whether the connection stands at this moment.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
+    pub(in crate::bus) fn is_connected(&self) -> bool {
         self.shared.peers.len() > 0
     }
 
-    /// Whether the connection was there and is gone, for good.
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
+    pub(in crate::bus) fn is_lost(&self) -> bool {
         self.shared.peers.have_left()
     }
 
-    /// Sends a request and waits for its reply, at most as long as the timeout, in whole milliseconds.
-    ///
-    /// Needs no runtime: it wakes from NNG's threads.
-    ///
-    /// # Errors
-    /// [`RequestError`] says whether the request was sent. Without a connection within half a second it is
-    /// [`RequestError::NotSent`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future abandons the request here; the other side is not told and its reply is thrown away.
-    pub async fn request(&self, body: &[u8], timeout: Duration) -> Result<Body, RequestError> {
+    /// Wakes from NNG's threads; the timeout counts in whole milliseconds.
+    pub(in crate::bus) async fn request(&self, body: &[u8], timeout: Duration) -> Result<Body, RequestError> {
         if body.len() > MAX_MESSAGE {
             return Err(RequestError::TooLarge(body.len()));
         }
@@ -136,6 +120,7 @@ struct Slot {
     context: Fenced<nng::Context>,
     send: Aio,
     receive: Aio,
+    gate: Arc<Gate>,
     state: Arc<State>,
 }
 
@@ -180,12 +165,13 @@ impl Slot {
         };
         let (send, receive) = (callback()?, callback()?);
         let context = Fenced::new(nng::Context::new(&shared.socket)?);
-        Ok(Self { context, send, receive, state })
+        Ok(Self { context, send, receive, gate: Arc::clone(&shared.gate), state })
     }
 
     fn post(&self, message: Message, timeout: Duration, connected: bool) -> Result<(), nng::Error> {
         // NNG counts in milliseconds, and takes 0 for "do not wait".
         let timeout = timeout.max(Duration::from_millis(1));
+        let _open = self.gate.pass().ok_or(nng::Error::Closed)?;
         let connect = if connected { None } else { Some(timeout.min(CONNECT_WAIT)) };
         self.send.get().set_timeout(connect)?;
         self.state.lock().send = Step::Posted;
@@ -243,7 +229,7 @@ impl Progress {
             return Some(Err(RequestError::NotSent));
         }
         match (std::mem::take(&mut self.receive), &self.send) {
-            (Step::Done(Ok(message)), _) => Some(Ok(Body::new(message))),
+            (Step::Done(Ok(message)), _) => Some(Ok(Body::nng(message))),
             (Step::Done(Err(nng::Error::TimedOut)), Step::Done(Ok(()))) => Some(Err(RequestError::TimedOut)),
             (Step::Done(Err(_)), Step::Done(Ok(()))) => Some(Err(RequestError::Lost)),
             (undecided, _) => {
@@ -285,6 +271,7 @@ impl Future for Exchange {
             progress.receive_after_send = None;
             drop(progress);
             let left = deadline.saturating_duration_since(Instant::now());
+            let Some(_open) = slot.gate.pass() else { return Poll::Ready(Err(RequestError::Lost)) };
             if let Err(error) = slot.post_receive(left) {
                 return Poll::Ready(Err(refusal(error)));
             }
@@ -312,10 +299,12 @@ impl Drop for Exchange {
         }
         // Only a receive may be cancelled (see `Aio`), and it takes a send that still waits with it. A copy of the
         // handle, because the callback may take the slot away meanwhile.
+        let gate = Arc::clone(&slot.gate);
         let receive = progress.receive.is_posted().then(|| slot.receive.get().clone());
         progress.abandoned = Some(slot);
         drop(progress);
-        if let Some(receive) = receive {
+        // Where the socket is being closed, that ends it as well.
+        if let (Some(receive), Some(_open)) = (receive, gate.pass()) {
             receive.cancel();
         }
     }

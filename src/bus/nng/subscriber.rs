@@ -49,7 +49,7 @@ impl Subscriber {
             let of_callback = ((*socket).clone(), Arc::clone(&closed));
             let receive = Aio::new(move |aio, result| {
                 let AioResult::Recv(Ok(message)) = result else { return };
-                let _ = sender.try_send(Body::new(message));
+                let _ = sender.try_send(Body::nng(message));
                 let (socket, closed) = &of_callback;
                 // Held over the call, so that nothing is posted after it was cancelled.
                 let closed = closed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +89,8 @@ impl Drop for Subscriber {
         *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.receive.get().cancel();
         if self.peers.len() > 0 {
-            self.peers.close_when_left((*self.socket).clone());
+            // Nothing is posted on it any more: its gate is open.
+            self.peers.close_when_left((*self.socket).clone(), &Arc::default());
         } else {
             let socket = (*self.socket).clone();
             bury(Box::new(move || socket.close()));

@@ -13,9 +13,9 @@ use tokio::sync::{Notify, mpsc};
 
 use super::aio::{Aio, Fenced, bury};
 use super::answerer::listen;
-use super::peers::{Peer, PeerEvent, Peers};
+use super::peers::{PeerEvent, Peers};
 use super::{library, refused};
-use crate::bus::{Body, BusError, Endpoint};
+use crate::bus::{Body, BusError, Endpoint, Peer};
 
 /// Receives that are always posted, so that answers are read while others arrive.
 const RECEIVES: usize = 8;
@@ -138,7 +138,7 @@ impl Round {
         let state = self.lock();
         // An answer to an earlier question is void.
         if let (Some(answers), Some((peer, _)), true) = (&state.answers, peer, id == Some(state.id))
-            && answers.try_send((peer, Body::new(message))).is_err()
+            && answers.try_send((peer, Body::nng(message))).is_err()
         {
             tracing::warn!(?peer, "more than {UNREAD} answers to one question; this one is dropped");
         }

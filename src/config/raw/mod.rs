@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use self::read::{Entry, Reader};
 use super::source::Place;
+use crate::bus::Lane;
 use crate::supervisor::{EventKind, HookSpec, RestartPolicy};
 
 pub(super) use self::read::read;
@@ -94,6 +95,7 @@ table! {
     /// `[bus]`
     RawBus {
         name: Key<String> = text(),
+        lane: Key<Lane> = lane(),
     }
 }
 

@@ -9,6 +9,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::value::{self, Wrong, describe};
 use super::{Field, RawBody, RawFile, RawPlugin, Table};
+use crate::bus::Lane;
 use crate::config::report::{MAX_PROBLEMS, Remark, Report, nearest, quote};
 use crate::config::source::{Place, Source};
 use crate::supervisor::{EventKind, HookSpec, RestartPolicy};
@@ -161,6 +162,10 @@ impl Reader<'_, '_> {
 
     pub(super) fn duration(&mut self, entry: &Entry<'_>, range: RangeInclusive<Duration>) -> Option<Field<Duration>> {
         self.field(entry, value::duration(entry.value, range))
+    }
+
+    pub(super) fn lane(&mut self, entry: &Entry<'_>) -> Option<Field<Lane>> {
+        self.field(entry, value::lane(entry.value))
     }
 
     pub(super) fn restart(&mut self, entry: &Entry<'_>) -> Option<Field<RestartPolicy>> {

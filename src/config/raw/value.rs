@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use crate::bus::Lane;
 use crate::config::report::{Remark, nearest, quote};
 use crate::supervisor::{EventKind, RestartPolicy};
 use crate::wire::{check_method, check_plugin_name};
@@ -95,13 +96,20 @@ pub(super) fn size(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Result<u6
 }
 
 pub(super) fn restart(value: &DeValue<'_>) -> Result<RestartPolicy, Wrong> {
-    const EXPECTED: &str = "\"always\", \"on-failure\" or \"never\"";
-    let text = value.as_str().ok_or_else(|| mismatch(EXPECTED, value))?;
-    match RESTART.iter().find(|(name, _)| *name == text) {
-        Some((_, policy)) => Ok(*policy),
+    one_of(&RESTART, "\"always\", \"on-failure\" or \"never\"", value)
+}
+
+pub(super) fn lane(value: &DeValue<'_>) -> Result<Lane, Wrong> {
+    one_of(&Lane::ALL.map(|lane| (lane.name(), lane)), "\"direct\" or \"nng\"", value)
+}
+
+fn one_of<T: Copy>(known: &[(&str, T)], expected: &str, value: &DeValue<'_>) -> Result<T, Wrong> {
+    let text = value.as_str().ok_or_else(|| mismatch(expected, value))?;
+    match known.iter().find(|(name, _)| *name == text) {
+        Some((_, meant)) => Ok(*meant),
         None => Err(Wrong {
-            message: format!("expected {EXPECTED}, found {}", quote(text)),
-            suggestion: nearest(text, RESTART.iter().map(|(name, _)| name)),
+            message: format!("expected {expected}, found {}", quote(text)),
+            suggestion: nearest(text, known.iter().map(|(name, _)| name)),
         }),
     }
 }

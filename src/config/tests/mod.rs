@@ -12,6 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::bus::Lane;
 use crate::supervisor::{
     BackoffSpec, EventKind, EventSpec, FlappingSpec, HookSpec, LogSpec, PluginSpec, RestartPolicy, SurveySpec,
 };
@@ -94,6 +95,7 @@ fn a_plugin_with_all_defaults() {
     let expected = SupervisorSpec {
         bus: "default".into(),
         directory: None,
+        lane: Lane::Direct,
         survey: SurveySpec { interval: SECOND, deadline: SECOND / 2, misses: 3 },
         log: LogSpec { max_size: 10 << 20, keep: 3, max_age: Duration::from_secs(7 * 86_400) },
         events: EventSpec {
@@ -117,7 +119,7 @@ fn a_plugin_with_all_defaults() {
 #[test]
 fn every_key_is_taken() {
     let loaded = loaded(
-        "bus.name = 'b-2'\nsurvey = { interval = '2s', deadline = '2s', misses = 1 }\n\
+        "bus = { name = 'b-2', lane = 'nng' }\nsurvey = { interval = '2s', deadline = '2s', misses = 1 }\n\
          log = { max_size = '4 KiB', keep = 0, max_age = '1h' }\n\
          [events]\non_event = ['bin/hello', 'x']\nkinds = ['flapping']\ntimeout = '1s'\n\
          flapping = { restarts = 2, within = '3s' }\n\
@@ -128,8 +130,8 @@ fn every_key_is_taken() {
     );
     let spec = loaded.spec;
     assert_eq!(
-        (spec.bus.as_str(), spec.log),
-        ("b-2", LogSpec { max_size: 4096, keep: 0, max_age: Duration::from_secs(3600) })
+        (spec.bus.as_str(), spec.lane, spec.log),
+        ("b-2", Lane::Nng, LogSpec { max_size: 4096, keep: 0, max_age: Duration::from_secs(3600) })
     );
     let EventSpec { on_event: Some(HookSpec::Command(command)), kinds, timeout, flapping } = spec.events else {
         panic!("{:?}", spec.events)

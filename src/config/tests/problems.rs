@@ -56,7 +56,7 @@ fn unknown_keys() {
             &["a.toml:2:1: defaults.command: unknown key; known here: cwd, env, replicas, restart, backoff, \
                start_timeout, stop_grace, enabled"],
         ),
-        ("bus.\"a b\\u001b\" = 1", &["a.toml:1:5: bus.\"a b\\u{1b}\": unknown key; known here: name"]),
+        ("bus.\"a b\\u001b\" = 1", &["a.toml:1:5: bus.\"a b\\u{1b}\": unknown key; known here: name, lane"]),
     ]);
 }
 
@@ -64,6 +64,10 @@ fn unknown_keys() {
 fn wrong_types() {
     check_problems(&[
         ("bus = 5", &["a.toml:1:7: bus: expected a table, found the integer 5"]),
+        (
+            "bus.lane = 'ngn'",
+            &["a.toml:1:12: bus.lane: expected \"direct\" or \"nng\", found \"ngn\" (did you mean \"nng\"?)"],
+        ),
         ("bus.name = true", &["a.toml:1:12: bus.name: expected a string, found true"]),
         (
             "survey.interval = 250",

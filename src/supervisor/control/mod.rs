@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::SupervisorError;
 use super::dispatcher::Request;
-use crate::bus::{BusDir, Card, ProcessId, new_instance};
+use crate::bus::{BusDir, Card, Lane, ProcessId, new_instance};
 use crate::plugin::{ServeError, Stopper};
 use crate::wire::PROTOCOL;
 use methods::Desk;
@@ -45,12 +45,13 @@ impl Control {
     /// [`SupervisorError::Bus`] where the endpoint or the card cannot be made.
     pub(super) fn start(
         dir: &BusDir,
+        lane: Lane,
         requests: &mpsc::Sender<Request>,
         reloader: Option<Reloader>,
     ) -> Result<Self, SupervisorError> {
         let instance = new_instance();
         let endpoint = dir.endpoint(OWN_NAME, &instance)?;
-        let plugin = Desk::new(requests.clone(), reloader).plugin().concurrency(CALLS);
+        let plugin = Desk::new(requests.clone(), reloader).plugin().concurrency(CALLS).lane(lane);
         let info = plugin.info();
         let server = plugin.start(OWN_NAME, &instance, &endpoint, None).map_err(|error| match error {
             ServeError::Bus(error) => SupervisorError::Bus(error),

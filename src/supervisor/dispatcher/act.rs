@@ -54,7 +54,7 @@ impl Dispatcher {
         let (commands, orders) = mpsc::channel(4);
         slot.attended =
             Some(Attended { epoch, instance: instance.clone(), pid: None, commands, source: Arc::clone(&source) });
-        match Launch::new(slot.unit.spec(), &instance, &self.workshop.dir) {
+        match Launch::new(slot.unit.spec(), &instance, &self.workshop.dir, self.workshop.lane) {
             Ok(launch) => {
                 self.instances.insert(instance, (unit, epoch));
                 let workshop = self.workshop.clone();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::bus::BusDir;
+use crate::bus::{BusDir, Lane};
 use crate::supervisor::output::{Intake, Source};
 use crate::supervisor::process::{Launch, Process, SpawnError, Spawned, spawn};
 use crate::supervisor::startup::InstanceRecord;
@@ -33,6 +33,8 @@ pub(super) type Told = (usize, UnitEvent);
 #[derive(Debug, Clone)]
 pub(super) struct Workshop {
     pub(super) dir: BusDir,
+    /// What plugins are told to have their calls carried by.
+    pub(super) lane: Lane,
     pub(super) output: Intake,
     pub(super) events: mpsc::Sender<Told>,
     /// Starts that go on at once; each holds a thread while the system executes a program.

@@ -105,7 +105,8 @@ impl Dispatcher {
     pub(super) fn new(setting: Setting, now: Instant) -> Self {
         let Setting { spec, dir, output, journal, survey, requests, owner } = setting;
         let (tell, events) = mpsc::channel(EVENTS);
-        let workshop = Workshop { dir, output, events: tell, starts: Arc::new(Semaphore::new(STARTS)) };
+        let workshop =
+            Workshop { dir, lane: spec.lane, output, events: tell, starts: Arc::new(Semaphore::new(STARTS)) };
         let mut dispatcher = Self {
             operator: Operator::default(),
             remembered: Operator::default(),

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::bus::{BusDir, BusError};
+use crate::bus::{BusDir, BusError, LANE, Lane};
 use crate::supervisor::PluginSpec;
 use crate::wire::PROTOCOL;
 
@@ -23,9 +23,15 @@ impl Launch {
     ///
     /// # Errors
     /// [`BusError::PathTooLong`] where the instance's socket path does not fit.
-    pub(in crate::supervisor) fn new(spec: &PluginSpec, instance: &str, dir: &BusDir) -> Result<Self, BusError> {
+    pub(in crate::supervisor) fn new(
+        spec: &PluginSpec,
+        instance: &str,
+        dir: &BusDir,
+        lane: Lane,
+    ) -> Result<Self, BusError> {
         let mut command = spec.command.iter().cloned();
         let mut env = spec.env.clone();
+        env.entry(LANE.into()).or_insert_with(|| lane.name().into());
         // The contract comes last: a config cannot make a plugin listen where nobody looks for it.
         env.extend([
             ("PLUGBUS_PROTOCOL".into(), PROTOCOL.to_string()),

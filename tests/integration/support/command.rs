@@ -81,7 +81,9 @@ impl Bench {
     /// `plugbus` with an environment that is only about this bench.
     pub(crate) fn plugbus(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus"));
-        let foreign = |name: &str| name.starts_with("PLUGBUS_") || name.starts_with("CLICOLOR");
+        // The lane is what a whole run may choose.
+        let foreign =
+            |name: &str| (name.starts_with("PLUGBUS_") && name != "PLUGBUS_LANE") || name.starts_with("CLICOLOR");
         for (name, _) in std::env::vars().filter(|(name, _)| foreign(name)) {
             command.env_remove(name);
         }

@@ -1,0 +1,388 @@
+//! One connection of a replier: what has come in, what goes out, and whose turn it is.
+//!
+//! One thread at a time reads it and hands its requests out (`claim`). Replies come from any thread: they go out at
+//! once, except that those made on the claiming thread itself are gathered until it has nothing left to hand out.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::IoSlice;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
+use std::time::Instant;
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::io::Errno;
+use tokio::sync::watch;
+
+use super::crew::{Crew, Limits};
+use super::frame::{self, Decoder, Found, Malformed, REQUESTER};
+use super::lock;
+use super::socket::{self, Wait};
+use crate::bus::{Body, Peer};
+
+/// Gathered replies go out when they are this many bytes, for the other side to start reading.
+const GATHERED: usize = 64 * 1024;
+
+/// Unread replies past which a peer's requests stay in its socket.
+const UNREAD: usize = 256 * 1024;
+
+/// What a connection without anything to do may keep of its buffers.
+const KEPT: usize = 4 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) key: u64,
+    pub(super) peer: Peer,
+    socket: OwnedFd,
+    epoll: Arc<OwnedFd>,
+    claim: AtomicU8,
+    /// After what can still be read comes the end.
+    input_ends: AtomicBool,
+    inbound: Mutex<Inbound>,
+    outbound: Mutex<Outbound>,
+    gone: watch::Sender<bool>,
+    /// When the one who stands by will look at it.
+    pub(super) reminder: Mutex<Option<Instant>>,
+    /// Requests that were handed out and are not yet answered.
+    open: AtomicUsize,
+}
+
+/// Reported once each time something comes.
+const INCOMING: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
+
+/// Nobody reads.
+const FREE: u8 = 0;
+/// Somebody reads.
+const CLAIMED: u8 = 1;
+/// Somebody reads, and is to look again.
+const AGAIN: u8 = 2;
+
+#[derive(Debug)]
+struct Inbound {
+    decoder: Decoder,
+    greeted: bool,
+    /// When it was accepted.
+    since: Instant,
+    /// Messages that have not yet been handed out: what one read brought, at most.
+    pending: VecDeque<Vec<u8>>,
+    /// It broke the protocol: nothing more is read.
+    broken: bool,
+}
+
+#[derive(Debug, Default)]
+struct Outbound {
+    bytes: Vec<u8>,
+    written: usize,
+    /// The thread that flushes when it has handed everything out.
+    gathers: Option<ThreadId>,
+    /// Since when the peer has not taken a byte, while the socket is full.
+    stuck: Option<Instant>,
+    /// Nothing follows but the answers to what was handed out.
+    ends: bool,
+    closed: bool,
+}
+
+/// What a read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    /// Something; there may be more where it is said.
+    Some {
+        more: bool,
+    },
+    Nothing,
+    /// The connection is over, or of no more use.
+    End,
+}
+
+/// What became of replies that were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// They have left, or will by themselves.
+    Done,
+    /// The socket has become full.
+    Stuck,
+    /// Nobody will read it.
+    Broken,
+}
+
+impl Connection {
+    pub(super) fn new(key: u64, peer: Peer, socket: OwnedFd, epoll: Arc<OwnedFd>) -> Self {
+        let inbound = Inbound {
+            decoder: Decoder::new(REQUESTER),
+            greeted: false,
+            since: Instant::now(),
+            pending: VecDeque::new(),
+            broken: false,
+        };
+        let (inbound, outbound) = (Mutex::new(inbound), Mutex::default());
+        Self {
+            key,
+            peer,
+            socket,
+            epoll,
+            claim: AtomicU8::new(FREE),
+            input_ends: AtomicBool::new(false),
+            inbound,
+            outbound,
+            gone: watch::Sender::new(false),
+            reminder: Mutex::default(),
+            open: AtomicUsize::new(0),
+        }
+    }
+
+    /// Has its events reported from now on.
+    pub(super) fn watch(&self) -> Result<(), Errno> {
+        epoll::add(&*self.epoll, &self.socket, EventData::new_u64(self.key), INCOMING)
+    }
+
+    /// Has room in a full socket reported, or not any more: watched for that, it reports each read of its peer.
+    fn watch_for_room(&self, wanted: bool) {
+        let events = if wanted { INCOMING | EventFlags::OUT } else { INCOMING };
+        let _ = epoll::modify(&*self.epoll, &self.socket, EventData::new_u64(self.key), events);
+    }
+
+    /// Whether the calling thread reads now; else whoever does looks once more.
+    pub(super) fn claim(&self) -> bool {
+        let claimed = |state| Some(if state == FREE { CLAIMED } else { AGAIN });
+        self.claim.fetch_update(Ordering::AcqRel, Ordering::Acquire, claimed) == Ok(FREE)
+    }
+
+    /// Gives the claim back; refused where there is something to look at again.
+    pub(super) fn release(&self) -> bool {
+        let released = self.claim.compare_exchange(CLAIMED, FREE, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if !released {
+            self.claim.store(CLAIMED, Ordering::Release);
+        }
+        released
+    }
+
+    /// To be called before a try to claim, for whoever has the claim to see it.
+    pub(super) fn input_ends(&self) {
+        self.input_ends.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_input_ending(&self) -> bool {
+        self.input_ends.load(Ordering::Acquire)
+    }
+
+    /// Reads once. Only with the claim.
+    pub(super) fn read(&self, buffer: &mut Vec<u8>) -> Read {
+        buffer.clear();
+        let mut inbound = lock(&self.inbound);
+        let Inbound { decoder, greeted, pending, broken, .. } = &mut *inbound;
+        if *broken {
+            return Read::End;
+        }
+        let received = match decoder.room() {
+            Some(message) => {
+                let received = socket::receive(&self.socket, message, Wait::No);
+                buffer.append(&mut decoder.overrun());
+                received.map(|length| (length, true))
+            }
+            None => socket::receive(&self.socket, buffer, Wait::No)
+                .map(|length| (length, buffer.len() == buffer.capacity())),
+        };
+        let more = match received {
+            Err(Errno::AGAIN) => return Read::Nothing,
+            Err(_) | Ok((0, _)) => return Read::End,
+            Ok((_, more)) => more,
+        };
+        let mut input = &buffer[..];
+        loop {
+            match decoder.next(&mut input) {
+                Ok(None) => return Read::Some { more },
+                Ok(Some(Found::Greeting)) => *greeted = true,
+                Ok(Some(Found::Message(message))) => pending.push_back(message),
+                Err(Malformed) => {
+                    *broken = true;
+                    return Read::End;
+                }
+            }
+        }
+    }
+
+    /// The next request to hand out, with where its header ends. Only with the claim.
+    pub(super) fn next(&self) -> Result<Option<Body>, Malformed> {
+        let mut inbound = lock(&self.inbound);
+        while let Some(message) = inbound.pending.pop_front() {
+            if let Some(end) = frame::split_request(&message)? {
+                return Ok(Some(Body::after(message, end)));
+            }
+        }
+        if inbound.pending.capacity() > 64 {
+            inbound.pending = VecDeque::new();
+        }
+        Ok(None)
+    }
+
+    pub(super) fn has_next(&self) -> bool {
+        !lock(&self.inbound).pending.is_empty()
+    }
+
+    /// Whether so much waits to be read by the peer that its requests have to wait too.
+    pub(super) fn is_clogged(&self) -> bool {
+        let outbound = lock(&self.outbound);
+        outbound.bytes.len() - outbound.written > UNREAD
+    }
+
+    /// From now on replies made on this thread are gathered; the others go out at once.
+    pub(super) fn gather(&self) {
+        lock(&self.outbound).gathers = Some(thread::current().id());
+    }
+
+    /// Writes a reply, or lets it wait for those that follow.
+    fn reply(&self, header: &[u8], body: &[u8]) -> Flushed {
+        let mut outbound = lock(&self.outbound);
+        if outbound.closed {
+            return Flushed::Done;
+        }
+        let head = frame::head(header.len() + body.len());
+        if outbound.bytes.is_empty() && body.len() > GATHERED / 4 {
+            // Straight from where it is: a large result is not copied first.
+            let parts = [IoSlice::new(&head), IoSlice::new(header), IoSlice::new(body)];
+            let mut sent = match socket::send(&self.socket, &parts) {
+                Ok(sent) => sent,
+                Err(Errno::AGAIN) => 0,
+                Err(_) => return Flushed::Broken,
+            };
+            for part in parts {
+                let skipped = sent.min(part.len());
+                outbound.bytes.extend_from_slice(&part[skipped..]);
+                sent -= skipped;
+            }
+            return self.flush_locked(&mut outbound);
+        }
+        for part in [&head[..], header, body] {
+            outbound.bytes.extend_from_slice(part);
+        }
+        let gathers = outbound.gathers == Some(thread::current().id());
+        if gathers && outbound.bytes.len() < GATHERED { Flushed::Done } else { self.flush_locked(&mut outbound) }
+    }
+
+    pub(super) fn flush(&self) -> Flushed {
+        self.flush_locked(&mut lock(&self.outbound))
+    }
+
+    /// As [`flush`](Self::flush), and from now on each reply goes out at once.
+    pub(super) fn stop_gathering(&self) -> Flushed {
+        let mut outbound = lock(&self.outbound);
+        outbound.gathers = None;
+        self.flush_locked(&mut outbound)
+    }
+
+    fn flush_locked(&self, outbound: &mut Outbound) -> Flushed {
+        while outbound.written < outbound.bytes.len() {
+            match socket::send(&self.socket, &[IoSlice::new(&outbound.bytes[outbound.written..])]) {
+                Ok(sent) => {
+                    outbound.written += sent;
+                    if let Some(since) = &mut outbound.stuck {
+                        *since = Instant::now();
+                    }
+                }
+                Err(Errno::AGAIN) if outbound.stuck.is_some() => return Flushed::Done,
+                Err(Errno::AGAIN) => {
+                    outbound.stuck = Some(Instant::now());
+                    self.watch_for_room(true);
+                    return Flushed::Stuck;
+                }
+                Err(_) => return Flushed::Broken,
+            }
+        }
+        outbound.bytes.clear();
+        outbound.written = 0;
+        outbound.bytes.shrink_to(KEPT);
+        if outbound.stuck.take().is_some() {
+            self.watch_for_room(false);
+        }
+        Flushed::Done
+    }
+
+    /// The other side can send nothing any more, and is told so when it tries; what it has sent can be read.
+    pub(super) fn end_input(&self) {
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Read);
+    }
+
+    /// Everything has been read and handed out.
+    pub(super) fn close_when_done(&self) {
+        lock(&self.outbound).ends = true;
+    }
+
+    /// Whether there is nothing left to answer and nothing left to send.
+    pub(super) fn is_done(&self) -> bool {
+        let outbound = lock(&self.outbound);
+        outbound.ends && outbound.bytes.is_empty() && self.open.load(Ordering::SeqCst) == 0
+    }
+
+    /// Nobody is there any more; whether that is news.
+    pub(super) fn close(&self) -> bool {
+        let mut outbound = lock(&self.outbound);
+        if std::mem::replace(&mut outbound.closed, true) {
+            return false;
+        }
+        outbound.bytes = Vec::new();
+        outbound.written = 0;
+        outbound.stuck = None;
+        drop(outbound);
+        let _ = epoll::delete(&*self.epoll, &self.socket);
+        // Requests that still run keep the descriptor; the peer is told now.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        self.gone.send_replace(true);
+        true
+    }
+
+    /// When it is to be looked at again, if ever; in the past where its time is over.
+    pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
+        let inbound = lock(&self.inbound);
+        let greeting = (!inbound.greeted).then_some(inbound.since + limits.greeting);
+        drop(inbound);
+        let stuck = lock(&self.outbound).stuck.map(|since| since + limits.unread);
+        greeting.into_iter().chain(stuck).min()
+    }
+}
+
+/// A request that waits for its answer; dropped without one, the other side gets none.
+#[derive(Debug)]
+pub(in crate::bus) struct Incoming {
+    body: Body,
+    connection: Arc<Connection>,
+    crew: Arc<Crew>,
+}
+
+impl Incoming {
+    /// The crew has given it one of its seats.
+    pub(super) fn new(body: Body, connection: Arc<Connection>, crew: Arc<Crew>) -> Self {
+        connection.open.fetch_add(1, Ordering::SeqCst);
+        Self { body, connection, crew }
+    }
+
+    pub(in crate::bus) fn body(&self) -> &Body {
+        &self.body
+    }
+
+    pub(in crate::bus) fn peer(&self) -> Peer {
+        self.connection.peer
+    }
+
+    pub(in crate::bus) fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut gone = self.connection.gone.subscribe();
+        async move {
+            // An error means that the connection is no more.
+            let _ = gone.wait_for(|gone| *gone).await;
+        }
+    }
+
+    pub(in crate::bus) fn reply(self, body: &[u8]) {
+        let flushed = self.connection.reply(self.body.header(), body);
+        self.crew.flushed(&self.connection, flushed);
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.connection.open.fetch_sub(1, Ordering::SeqCst);
+        self.crew.close_if_done(&self.connection);
+        self.crew.leave_seat();
+    }
+}

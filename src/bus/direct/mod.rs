@@ -1,0 +1,35 @@
+//! The direct lane: REQ and REP spoken on Unix sockets without NNG in between.
+//!
+//! The bytes are those of NNG (`frame`), the hand-offs between threads are not: a caller writes on its own
+//! thread; who reads the replies is `pending`'s business, driven by the callers' threads (`caller`) or by one task
+//! a connection (`task`). A replier has a crew of threads (`crew`) that read requests and run what answers them
+//! at once; whoever takes long keeps the thread, and another one goes on with the connection.
+
+mod caller;
+mod connection;
+mod crew;
+mod door;
+mod frame;
+mod pending;
+mod replier;
+mod requester;
+mod seats;
+mod serving;
+mod socket;
+mod standby;
+mod state;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub(super) use connection::Incoming;
+pub(super) use crew::Turn;
+pub(super) use replier::Replier;
+pub(super) use requester::Requester;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A panic elsewhere leaves what these locks guard as it should be.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

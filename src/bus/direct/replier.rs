@@ -1,0 +1,112 @@
+//! REP: a listening socket and the crew that serves it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::sync::mpsc;
+
+use super::connection::Incoming;
+use super::crew::{Attendant, Crew, Limits};
+use super::socket;
+use crate::bus::{BusError, Endpoint};
+
+/// As long as NNG gives.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// A peer that reads nothing for this long will not read at all.
+const UNREAD: Duration = Duration::from_secs(30);
+
+/// Answers requests at one endpoint.
+#[derive(Debug)]
+pub(in crate::bus) struct Replier {
+    crew: Arc<Crew>,
+    incoming: mpsc::UnboundedReceiver<Incoming>,
+    file: File,
+}
+
+/// The socket's file, to be removed as long as it is ours.
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl Replier {
+    pub(in crate::bus) fn listen(endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
+        Self::listen_with(endpoint, Limits { greeting: GREETING, unread: UNREAD, room })
+    }
+
+    pub(in crate::bus) fn listen_with(endpoint: &Endpoint, limits: Limits) -> Result<Self, BusError> {
+        let refused = |error: Errno| match error {
+            Errno::ADDRINUSE => BusError::InUse(endpoint.to_string()),
+            error => BusError::Transport {
+                what: "listen at",
+                endpoint: endpoint.to_string(),
+                reason: std::io::Error::from(error).to_string(),
+            },
+        };
+        let listener = socket::listen(endpoint.path()).map_err(refused)?;
+        let file = File::of(endpoint.path());
+        // Bounded by the room: no more are handed out than that.
+        let (sender, incoming) = mpsc::unbounded_channel();
+        let crew = Crew::new(listener, limits, sender).map_err(refused)?;
+        let replier = Self { crew, incoming, file };
+        // One who stands by, and the workers: they find their places themselves.
+        for _ in 0..=replier.crew.places() {
+            replier.crew.hire().map_err(|error| BusError::Transport {
+                what: "start threads for",
+                endpoint: endpoint.to_string(),
+                reason: error.to_string(),
+            })?;
+        }
+        Ok(replier)
+    }
+
+    /// Has requests run on the thread that has read them, from now on.
+    pub(in crate::bus) fn attend(&self, attendant: Attendant) {
+        self.crew.attend(attendant);
+    }
+
+    /// Takes no more requests, and ends when those that were sent before are answered and their answers have left.
+    pub(in crate::bus) fn hang_up(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.file.remove();
+        let crew = Arc::clone(&self.crew);
+        crew.door.close();
+        async move { crew.door.until_empty().await }
+    }
+
+    #[cfg(test)]
+    pub(super) fn crew(&self) -> &Crew {
+        &self.crew
+    }
+
+    pub(in crate::bus) async fn next(&mut self) -> Option<Incoming> {
+        self.incoming.recv().await
+    }
+}
+
+impl Drop for Replier {
+    fn drop(&mut self) {
+        // First, so that nobody finds a file at which nobody listens.
+        self.file.remove();
+        self.crew.stop();
+    }
+}
+
+impl File {
+    fn of(path: &Path) -> Self {
+        Self { path: path.into(), identity: identity(path) }
+    }
+
+    fn remove(&self) {
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            let _ = rustix::fs::unlink(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    rustix::fs::lstat(path).ok().map(|found| (found.st_dev, found.st_ino))
+}

@@ -1,0 +1,167 @@
+//! REQ: a connection for each way of waiting, so that no caller depends on whether another one gets to run.
+//!
+//! Callers on plain threads share one connection and drive it themselves. Callers on a tokio runtime share one
+//! that a task of that runtime drives. Callers on any other runtime are served by a thread of this library. Nothing
+//! is ever sent twice.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use tokio::runtime::{self, Handle};
+
+use super::caller;
+use super::pending::{CONNECT_WAIT, Pending};
+use super::state::Outcome;
+use super::task::{self, Waiting};
+use super::{lock, socket};
+use crate::bus::{Endpoint, RequestError};
+use crate::wire::MAX_MESSAGE;
+
+/// How soon a listener with a full backlog is tried again; nothing reports that it has room.
+const TRY_AGAIN: Duration = Duration::from_millis(5);
+
+/// Sends requests to one endpoint, any number at a time.
+#[derive(Debug)]
+pub(in crate::bus) struct Requester {
+    path: PathBuf,
+    connections: Mutex<Connections>,
+}
+
+/// Who drives a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Home {
+    Threads,
+    Runtime(runtime::Id),
+}
+
+impl Drop for Requester {
+    fn drop(&mut self) {
+        for (_, pending) in lock(&self.connections).drain(..) {
+            pending.close();
+        }
+    }
+}
+
+impl Requester {
+    pub(in crate::bus) fn dial(endpoint: &Endpoint) -> Self {
+        Self { path: endpoint.path().into(), connections: Mutex::default() }
+    }
+
+    pub(in crate::bus) fn is_connected(&self) -> bool {
+        lock(&self.connections).iter().any(|(_, pending)| pending.is_open())
+    }
+
+    pub(in crate::bus) fn is_lost(&self) -> bool {
+        lock(&self.connections).iter().any(|(_, pending)| pending.is_lost())
+    }
+
+    pub(in crate::bus) async fn request(&self, body: &[u8], timeout: Duration) -> Outcome {
+        let deadline = check(body, timeout)?;
+        let runtime = Handle::try_current().map_or_else(|_| own_runtime(), Ok)?;
+        let pending = self.connect_async(&runtime, deadline).await?;
+        let id = pending.begin(body, deadline)?;
+        Waiting::new(&pending, id).await
+    }
+
+    pub(in crate::bus) fn request_blocking(&self, body: &[u8], timeout: Duration) -> Outcome {
+        let deadline = check(body, timeout)?;
+        let wait = deadline.saturating_duration_since(Instant::now()).min(CONNECT_WAIT);
+        let standing = standing(&lock(&self.connections), Home::Threads)?;
+        let pending = match standing {
+            Some(pending) => pending,
+            None => {
+                // May wait, so not under the lock. Two threads at once make two connections, and one is used then.
+                let socket = socket::connect(&self.path, wait.max(Duration::from_millis(1))).map_err(unreachable)?;
+                keep(&mut lock(&self.connections), Home::Threads, socket)
+            }
+        };
+        caller::request(&pending, body, deadline)
+    }
+
+    async fn connect_async(&self, runtime: &Handle, deadline: Instant) -> Result<Arc<Pending>, RequestError> {
+        let home = Home::Runtime(runtime.id());
+        let until = deadline.min(Instant::now() + CONNECT_WAIT);
+        loop {
+            match self.connect_now(home)? {
+                Some((pending, false)) => return Ok(pending),
+                Some((pending, true)) => {
+                    runtime.spawn(task::drive(Arc::clone(&pending)));
+                    return Ok(pending);
+                }
+                None if Instant::now() < until => {
+                    let pause = {
+                        let _context = runtime.enter();
+                        tokio::time::sleep(TRY_AGAIN)
+                    };
+                    pause.await;
+                }
+                None => return Err(RequestError::NotSent),
+            }
+        }
+    }
+
+    /// The connection of that home, and whether it is new; `None` where the listener's backlog is full.
+    fn connect_now(&self, home: Home) -> Result<Option<(Arc<Pending>, bool)>, RequestError> {
+        let mut connections = lock(&self.connections);
+        if let Some(pending) = standing(&connections, home)? {
+            return Ok(Some((pending, false)));
+        }
+        match socket::connect(&self.path, Duration::ZERO) {
+            Ok(socket) => Ok(Some((keep(&mut connections, home, socket), true))),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(error) => Err(unreachable(error)),
+        }
+    }
+}
+
+type Connections = Vec<(Home, Arc<Pending>)>;
+
+/// The connection of that home; an error where the other side has ended one.
+fn standing(connections: &Connections, home: Home) -> Result<Option<Arc<Pending>>, RequestError> {
+    match connections.iter().find(|(of, pending)| *of == home && !pending.is_over()) {
+        Some((_, pending)) => Ok(Some(Arc::clone(pending))),
+        None if connections.iter().any(|(_, pending)| pending.is_lost()) => Err(RequestError::NotSent),
+        None => Ok(None),
+    }
+}
+
+fn keep(connections: &mut Connections, home: Home, socket: OwnedFd) -> Arc<Pending> {
+    let pending = Arc::new(Pending::new(socket));
+    connections.retain(|(_, pending)| !pending.is_over() || pending.is_lost());
+    connections.push((home, Arc::clone(&pending)));
+    pending
+}
+
+fn check(body: &[u8], timeout: Duration) -> Result<Instant, RequestError> {
+    /// As good as no deadline, and no overflow.
+    const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+    if body.len() > MAX_MESSAGE {
+        return Err(RequestError::TooLarge(body.len()));
+    }
+    Ok(Instant::now() + timeout.min(LONGEST))
+}
+
+fn unreachable(error: Errno) -> RequestError {
+    match error {
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS => RequestError::Transport(error.to_string()),
+        // Nobody there, or nobody who takes connections.
+        _ => RequestError::NotSent,
+    }
+}
+
+/// The runtime of callers that have none: one thread for all of them.
+fn own_runtime() -> Result<Handle, RequestError> {
+    static OWN: OnceLock<Result<Handle, String>> = OnceLock::new();
+    let own = OWN.get_or_init(|| {
+        let runtime =
+            runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let handle = runtime.handle().clone();
+        let run = move || runtime.block_on(std::future::pending::<()>());
+        let thread = std::thread::Builder::new().name("plugbus-calls".into()).spawn(run);
+        thread.map(|_| handle).map_err(|error| error.to_string())
+    });
+    own.clone().map_err(RequestError::Transport)
+}

@@ -1,0 +1,124 @@
+//! Unix sockets: what the operating system does, in the words of this layer.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt,
+};
+
+use super::frame::REQUESTER;
+
+/// Connections that wait to be accepted; the system may allow fewer.
+const BACKLOG: i32 = 1024;
+
+/// A blocking read returns after this long without a byte, for its caller to look at the clock.
+pub(super) const BLOCKING_READ: Duration = Duration::from_secs(1);
+
+fn unix_socket() -> Result<OwnedFd, Errno> {
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+}
+
+/// Connects and greets; waits for room in the listener's backlog at most that long.
+///
+/// The socket itself stays in blocking mode: whoever must not block says so each time.
+pub(super) fn connect(path: &Path, wait: Duration) -> Result<OwnedFd, Errno> {
+    let socket = unix_socket()?;
+    let address = SocketAddrUnix::new(path)?;
+    if wait.is_zero() {
+        // A full backlog then is EAGAIN at once.
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        rustix::net::connect(&socket, &address)?;
+        rustix::io::ioctl_fionbio(&socket, false)?;
+    } else {
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(wait))?;
+        rustix::net::connect(&socket, &address)?;
+    }
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(BLOCKING_READ))?;
+    send(&socket, &[io::IoSlice::new(&REQUESTER)])?;
+    Ok(socket)
+}
+
+/// Binds a socket for its owner alone, and listens; takes the place of a file nobody listens at any more.
+pub(super) fn listen(path: &Path) -> Result<OwnedFd, Errno> {
+    let socket = unix_socket()?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    let address = SocketAddrUnix::new(path)?;
+    match rustix::net::bind(&socket, &address) {
+        Err(Errno::ADDRINUSE) => {
+            if !is_stale(&address)? {
+                return Err(Errno::ADDRINUSE);
+            }
+            rustix::fs::unlink(path)?;
+            rustix::net::bind(&socket, &address)?;
+        }
+        bound => bound?,
+    }
+    // Nobody can connect before `listen`, so nobody connects while the mode is wider.
+    rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(0o600))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+fn is_stale(address: &SocketAddrUnix) -> Result<bool, Errno> {
+    let probe = unix_socket()?;
+    rustix::io::ioctl_fionbio(&probe, true)?;
+    Ok(rustix::net::connect(&probe, address) == Err(Errno::CONNREFUSED))
+}
+
+/// Sends what the socket takes now.
+pub(super) fn send(socket: &OwnedFd, parts: &[io::IoSlice<'_>]) -> Result<usize, Errno> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    loop {
+        let sent = match parts {
+            // Half the work for the kernel.
+            [part] => rustix::net::send(socket, part, flags),
+            parts => rustix::net::sendmsg(socket, parts, &mut SendAncillaryBuffer::default(), flags),
+        };
+        match sent {
+            Err(Errno::INTR) => {}
+            sent => return sent,
+        }
+    }
+}
+
+/// Whether a read may wait for the first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// Not at all.
+    No,
+    /// At most [`BLOCKING_READ`].
+    Yes,
+}
+
+/// Appends what has arrived, as much as fits; 0 at the end of the connection.
+pub(super) fn receive(socket: &OwnedFd, buffer: &mut Vec<u8>, wait: Wait) -> Result<usize, Errno> {
+    let flags = if wait == Wait::Yes { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    loop {
+        match rustix::net::recv(socket, spare_capacity(buffer), flags) {
+            Err(Errno::INTR) => {}
+            // Closed with requests of ours unread.
+            Err(Errno::CONNRESET) => return Ok(0),
+            received => return received.map(|(_, length)| length),
+        }
+    }
+}
+
+/// Waits for one of these events, at most that long.
+pub(super) fn poll(socket: &OwnedFd, events: PollFlags, wait: Duration) -> Result<PollFlags, Errno> {
+    let mut polled = [PollFd::new(socket, events)];
+    match rustix::event::poll(&mut polled, Some(&timespec(wait))) {
+        Ok(_) => Ok(polled[0].revents()),
+        Err(Errno::INTR) => Ok(PollFlags::empty()),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: duration.subsec_nanos().into() }
+}

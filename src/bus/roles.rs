@@ -1,0 +1,341 @@
+//! REQ, REP and RESPONDENT as the layers above see them; picks the lane.
+//!
+//! A lane is a way to the same bytes: either side of a connection may be on either. `PLUGBUS_LANE=nng` puts calls
+//! on NNG too, for comparison and where the direct lane is in doubt.
+
+use std::future::Future;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+#[cfg(target_os = "linux")]
+use super::direct;
+use super::{Body, BusError, Endpoint, Peer, RequestError, block_on, nng};
+
+/// The variable that names a lane.
+pub(crate) const LANE: &str = "PLUGBUS_LANE";
+
+/// What carries calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lane {
+    /// The library's own REQ and REP; NNG where the system is not Linux.
+    Direct,
+    /// NNG's REQ and REP.
+    Nng,
+}
+
+impl Lane {
+    /// Every lane.
+    pub const ALL: [Self; 2] = [Self::Direct, Self::Nng];
+
+    /// The lane of this process: direct unless `$PLUGBUS_LANE` is `nng`.
+    #[must_use]
+    pub fn chosen() -> Self {
+        Self::asked_for().unwrap_or(Self::Direct)
+    }
+
+    /// What `$PLUGBUS_LANE` names, read once; `None` where it is not set, or is no lane.
+    #[must_use]
+    pub fn asked_for() -> Option<Self> {
+        static ASKED_FOR: OnceLock<Option<Lane>> = OnceLock::new();
+        *ASKED_FOR.get_or_init(|| {
+            let wanted = std::env::var(LANE).ok().filter(|wanted| !wanted.is_empty())?;
+            let lane = Self::ALL.into_iter().find(|lane| lane.name() == wanted);
+            if lane.is_none() {
+                tracing::warn!("${LANE} is {wanted:?}, neither `direct` nor `nng`: it is not heeded");
+            }
+            lane
+        })
+    }
+
+    /// Its name, in `$PLUGBUS_LANE` and in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Nng => "nng",
+        }
+    }
+}
+
+/// Sends requests to one endpoint, any number at a time.
+#[derive(Debug)]
+pub struct Requester(RequesterOn);
+
+#[derive(Debug)]
+enum RequesterOn {
+    #[cfg(target_os = "linux")]
+    Direct(direct::Requester),
+    Nng(nng::Requester),
+}
+
+impl Requester {
+    /// Makes a requester; the first request connects, or waits for it.
+    ///
+    /// Once the connection was there and is lost, it stays lost: an endpoint is never listened at twice.
+    ///
+    /// # Errors
+    /// [`BusError::Transport`] where the system or NNG cannot make what it needs.
+    pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
+        Self::dial_on(Lane::chosen(), endpoint)
+    }
+
+    /// As [`dial`](Self::dial), on that lane.
+    ///
+    /// # Errors
+    /// As for [`dial`](Self::dial).
+    pub fn dial_on(lane: Lane, endpoint: &Endpoint) -> Result<Self, BusError> {
+        match lane {
+            #[cfg(target_os = "linux")]
+            Lane::Direct => Ok(Self(RequesterOn::Direct(direct::Requester::dial(endpoint)))),
+            _ => nng::Requester::dial(endpoint).map(RequesterOn::Nng).map(Self),
+        }
+    }
+
+    /// Whether a connection stands, as far as is known without asking the other side.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            RequesterOn::Direct(requester) => requester.is_connected(),
+            RequesterOn::Nng(requester) => requester.is_connected(),
+        }
+    }
+
+    /// Whether the connection was there and the other side has ended it, for good.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            RequesterOn::Direct(requester) => requester.is_lost(),
+            RequesterOn::Nng(requester) => requester.is_lost(),
+        }
+    }
+
+    /// Sends a request and waits for its reply, at most as long as the timeout.
+    ///
+    /// Needs no runtime; on a tokio runtime, that one's I/O and time must be enabled.
+    ///
+    /// # Errors
+    /// [`RequestError`] says whether the request was sent. Without a connection within half a second it is
+    /// [`RequestError::NotSent`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future abandons the request here; the other side is not told and its reply is thrown away.
+    pub async fn request(&self, body: &[u8], timeout: Duration) -> Result<Body, RequestError> {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            RequesterOn::Direct(requester) => requester.request(body, timeout).await,
+            RequesterOn::Nng(requester) => requester.request(body, timeout).await,
+        }
+    }
+
+    /// As [`request`](Self::request), on the calling thread.
+    ///
+    /// # Errors
+    /// As for [`request`](Self::request).
+    pub fn request_blocking(&self, body: &[u8], timeout: Duration) -> Result<Body, RequestError> {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            RequesterOn::Direct(requester) => requester.request_blocking(body, timeout),
+            RequesterOn::Nng(requester) => block_on(requester.request(body, timeout)),
+        }
+    }
+}
+
+/// Answers requests at one endpoint.
+#[derive(Debug)]
+pub struct Replier(ReplierOn);
+
+#[derive(Debug)]
+enum ReplierOn {
+    #[cfg(target_os = "linux")]
+    Direct(direct::Replier),
+    Nng(nng::Replier),
+}
+
+impl Replier {
+    /// Listens, with room for that many requests that are not yet answered.
+    ///
+    /// The socket is for its owner alone (mode 0600).
+    ///
+    /// # Errors
+    /// [`BusError::InUse`] where somebody listens there, [`BusError::Transport`] for other reasons.
+    pub fn listen(endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
+        Self::listen_on(Lane::chosen(), endpoint, room)
+    }
+
+    /// As [`listen`](Self::listen), on that lane.
+    ///
+    /// # Errors
+    /// As for [`listen`](Self::listen).
+    pub fn listen_on(lane: Lane, endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
+        match lane {
+            #[cfg(target_os = "linux")]
+            Lane::Direct => direct::Replier::listen(endpoint, room).map(ReplierOn::Direct).map(Self),
+            _ => nng::Replier::listen(endpoint, room).map(ReplierOn::Nng).map(Self),
+        }
+    }
+
+    /// The next request; `None` never comes while the replier lives.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Incoming> {
+        match &mut self.0 {
+            #[cfg(target_os = "linux")]
+            ReplierOn::Direct(replier) => replier.next().await.map(IncomingOn::Direct),
+            ReplierOn::Nng(replier) => replier.next().await.map(IncomingOn::Nng),
+        }
+        .map(Incoming)
+    }
+
+    /// Takes no more requests; the future ends when those that were sent before are answered, their answers sent.
+    ///
+    /// Requests still come, those that were sent before. On the direct lane whoever sends later knows at once that
+    /// its request was not received. NNG cannot tell what was sent before: there it ends after a moment.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub fn hang_up(&self) -> impl Future<Output = ()> + Send + 'static {
+        /// For NNG's threads to write what they were given and to read what has come; at 20 ms a busy machine lost one
+        /// in some hundred.
+        const MOMENT: Duration = Duration::from_millis(100);
+        #[cfg(target_os = "linux")]
+        let direct = match &self.0 {
+            ReplierOn::Direct(replier) => Some(replier.hang_up()),
+            ReplierOn::Nng(_) => None,
+        };
+        #[cfg(not(target_os = "linux"))]
+        let direct = None::<std::future::Ready<()>>;
+        async move {
+            match direct {
+                Some(direct) => direct.await,
+                None => tokio::time::sleep(MOMENT).await,
+            }
+        }
+    }
+
+    /// Has each request that comes from now on run where it was read, on the lane that can; others go on with
+    /// [`next`](Self::next).
+    ///
+    /// It may block: when that has taken a millisecond or two, another thread goes on in its place.
+    pub fn attend(&self, attendant: impl Fn(Incoming, &Turn<'_>) + Send + Sync + 'static) {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            ReplierOn::Direct(replier) => {
+                let take = move |incoming, turn: &direct::Turn<'_>| {
+                    attendant(Incoming(IncomingOn::Direct(incoming)), &Turn(turn));
+                };
+                replier.attend(Box::new(take));
+            }
+            ReplierOn::Nng(_) => drop(attendant),
+        }
+    }
+}
+
+/// The turn of a request that runs where it was read.
+#[derive(Debug)]
+pub struct Turn<'a>(
+    #[cfg(target_os = "linux")] &'a direct::Turn<'a>,
+    #[cfg(not(target_os = "linux"))] std::marker::PhantomData<&'a ()>,
+);
+
+impl Turn<'_> {
+    /// What to do, on another thread, when the request is found to take long.
+    pub fn if_slow(&self, then: impl FnOnce() + Send + 'static) {
+        #[cfg(target_os = "linux")]
+        self.0.if_slow(then);
+        #[cfg(not(target_os = "linux"))]
+        drop(then);
+    }
+}
+
+/// Answers surveys from one endpoint.
+#[derive(Debug)]
+pub struct Respondent(nng::Respondent);
+
+impl Respondent {
+    /// Connects in the background, again and again for as long as it lives.
+    ///
+    /// # Errors
+    /// [`BusError::Transport`] where NNG cannot make the socket.
+    pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
+        nng::Respondent::dial(endpoint).map(Self)
+    }
+
+    /// The next question; `None` never comes while the respondent lives.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Incoming> {
+        self.0.next().await.map(IncomingOn::Nng).map(Incoming)
+    }
+}
+
+/// A message that waits for its answer; dropped without one, the other side gets none.
+#[derive(Debug)]
+pub struct Incoming(IncomingOn);
+
+#[derive(Debug)]
+enum IncomingOn {
+    #[cfg(target_os = "linux")]
+    Direct(direct::Incoming),
+    Nng(nng::Incoming),
+}
+
+impl Incoming {
+    /// What was sent.
+    #[must_use]
+    pub fn body(&self) -> &Body {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            IncomingOn::Direct(incoming) => incoming.body(),
+            IncomingOn::Nng(incoming) => incoming.body(),
+        }
+    }
+
+    /// Who sent it.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            IncomingOn::Direct(incoming) => incoming.peer(),
+            IncomingOn::Nng(incoming) => incoming.peer(),
+        }
+    }
+
+    /// Ends when the one who sent it is gone; holds nothing of the message.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
+        #[cfg(target_os = "linux")]
+        let (direct, nng) = match &self.0 {
+            IncomingOn::Direct(incoming) => (Some(incoming.departed()), None),
+            IncomingOn::Nng(incoming) => (None, Some(incoming.departed())),
+        };
+        #[cfg(not(target_os = "linux"))]
+        let (direct, nng) = {
+            let IncomingOn::Nng(incoming) = &self.0;
+            (None::<std::future::Ready<()>>, Some(incoming.departed()))
+        };
+        async move {
+            if let Some(direct) = direct {
+                direct.await;
+            }
+            if let Some(nng) = nng {
+                nng.await;
+            }
+        }
+    }
+
+    /// Sends the answer; one who is gone does not get it, and that is no error.
+    pub fn reply(self, body: &[u8]) {
+        match self.0 {
+            #[cfg(target_os = "linux")]
+            IncomingOn::Direct(incoming) => incoming.reply(body),
+            IncomingOn::Nng(incoming) => incoming.reply(body),
+        }
+    }
+}

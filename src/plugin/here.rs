@@ -1,0 +1,140 @@
+//! A call that runs on the thread that has read it.
+//!
+//! What finishes at once is answered before the next request is looked at: no thread is woken for it. An async
+//! method that has to wait goes on as a task. Code that takes long keeps the thread and nothing else: the lane goes
+//! on elsewhere, somebody watches the call's deadline and its caller, and the next calls of that method begin
+//! elsewhere until they are quick again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Context;
+use super::call::{Call, answer, cancelled_by_caller, departed_caller, job, panicked_with, too_late};
+use super::cancel::Cancel;
+use super::handler::{Job, Outcome};
+use super::ledger::Ledger;
+use crate::bus::{Incoming, Turn};
+use crate::wire::Fault;
+
+/// A method that takes less is not worth a thread of its own.
+const QUICK: Duration = Duration::from_micros(100);
+
+/// Whether a method's last call was found to take long.
+#[derive(Debug, Default)]
+pub(super) struct Pace(AtomicBool);
+
+impl Pace {
+    /// Runs it and notes when it is quick again.
+    pub(super) fn time<T>(&self, run: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = run();
+        if start.elapsed() < QUICK {
+            self.0.store(false, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn is_slow(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A call that may be answered before its code has ended; whoever takes the request answers it.
+struct Open {
+    incoming: Mutex<Option<Incoming>>,
+    ledger: Arc<Ledger>,
+}
+
+impl Open {
+    fn take(&self) -> Option<Incoming> {
+        self.incoming.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn answer(&self, outcome: Outcome) {
+        if let Some(incoming) = self.take() {
+            answer(incoming, outcome, &self.ledger);
+        }
+    }
+}
+
+impl Call {
+    /// Begins the call here; what has to wait goes on elsewhere.
+    pub(super) fn run_here(self, turn: &Turn<'_>, runtime: &Handle) {
+        let Ok(permit) = Arc::clone(&self.turns).try_acquire_owned() else {
+            runtime.spawn(self.run());
+            return;
+        };
+        // What the method may expect of any thread it is run on.
+        let _entered = runtime.enter();
+        let context =
+            Context { deadline: self.deadline, cancel: self.ticket.cancel(), ledger: Arc::clone(&self.ledger) };
+        match guarded(|| job(&self.incoming, self.params.clone(), &self.prepare, context)) {
+            Ok(Ok(job)) if self.pace.is_slow() => drop(runtime.spawn(self.go_on(Some((job, permit))))),
+            Ok(Ok(job)) => self.begin(job, permit, turn, runtime),
+            Ok(Err(fault)) | Err(fault) => answer(self.incoming, Err(fault), &self.ledger),
+        }
+    }
+
+    /// Runs a plain function to its end, an async method up to where it has to wait.
+    fn begin(self, job: Job, permit: OwnedSemaphorePermit, turn: &Turn<'_>, runtime: &Handle) {
+        let Self { incoming, params, prepare, pace, ticket, deadline, ledger, turns } = self;
+        let open = Arc::new(Open { incoming: Mutex::new(Some(incoming)), ledger: Arc::clone(&ledger) });
+        let (watched, cancel) = (Arc::clone(&open), ticket.cancel());
+        let watching = runtime.clone();
+        turn.if_slow(move || {
+            pace.0.store(true, Ordering::Relaxed);
+            watching.spawn(watch_over(watched, deadline, cancel));
+        });
+        let mut running = match job {
+            Job::Blocking(run) => {
+                open.answer(guarded(run).unwrap_or_else(Err));
+                return drop((ticket, permit));
+            }
+            Job::Async(running) => running,
+        };
+        let mut nobody = std::task::Context::from_waker(Waker::noop());
+        match guarded(|| running.as_mut().poll(&mut nobody)) {
+            Ok(Poll::Ready(outcome)) => open.answer(outcome),
+            Err(fault) => open.answer(Err(fault)),
+            Ok(Poll::Pending) => match open.take() {
+                // It is polled again where it goes on, and then with somebody to wake.
+                Some(incoming) => {
+                    // Its next step says nothing about how long a call takes to get here.
+                    let pace = Arc::default();
+                    let call = Self { incoming, params, prepare, pace, ticket, deadline, ledger, turns };
+                    runtime.spawn(call.go_on(Some((Job::Async(running), permit))));
+                }
+                // Answered: nobody waits for it any more.
+                None => drop(guarded(move || drop(running))),
+            },
+        }
+    }
+}
+
+/// Answers a call whose code goes on, as soon as nobody will wait for that.
+async fn watch_over(open: Arc<Open>, deadline: Instant, cancel: Cancel) {
+    let departed = open.incoming.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Incoming::departed);
+    let Some(departed) = departed else { return };
+    let fault = tokio::select! {
+        told = cancel.told() => match told {
+            true => cancelled_by_caller(),
+            // Its code has ended, and has answered.
+            false => return,
+        },
+        () = tokio::time::sleep_until(deadline.into()) => too_late(),
+        () = departed => departed_caller(),
+    };
+    cancel.tell();
+    open.answer(Err(fault));
+}
+
+/// A panic of the author's code ends that call and nothing else.
+fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| panicked_with(panic.as_ref()))
+}
