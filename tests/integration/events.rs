@@ -146,7 +146,11 @@ fn a_command_is_told_of_a_plugin_in_trouble() {
     assert!(
         flapping["reason"].as_str().unwrap().starts_with("restarted 5 times within 1 min 0 s; exited with code 4")
     );
-    assert!(stage.events().contains(failed) && stage.events().contains(flapping));
+    // A hook may be told before the disk has it.
+    eventually("they are written down", || {
+        let written = stage.events();
+        (written.contains(failed) && written.contains(flapping)).then_some(())
+    });
     assert_eq!(events.len(), 2, "flapping is told once");
     stage.stop();
 }
