@@ -94,8 +94,11 @@ class Plugin:
 
     def load(self):
         with self.lock:
-            ages = [time.monotonic() - call.began for call in self.running]
-            return {"in_flight": len(ages), "oldest_ms": int(1000 * max(ages, default=0)), **self.counts}
+            now = time.monotonic()
+            since = lambda moments: max(0, int(1000 * (now - min(moments, default=now))))
+            ages = {"oldest_ms": since(call.began for call in self.running)}
+            ages["overdue_ms"] = since(call.deadline for call in self.running)
+            return {"in_flight": len(self.running), **ages, **self.counts}
 
     def answer_survey(self, body):
         question = msgpack.unpackb(body)
@@ -124,6 +127,29 @@ class Plugin:
                     socket.send(self.answer_survey(body))
 
 
+class Orphan:
+    """Ends the plugin when no supervisor has been connected for a while."""
+
+    def __init__(self, plugin, seconds):
+        self.plugin, self.seconds, self.connected, self.timer = plugin, seconds, 0, None
+        self.lock = threading.Lock()
+
+    def watch(self, socket):
+        socket.add_post_pipe_connect_cb(lambda _: self.count(1))
+        socket.add_post_pipe_remove_cb(lambda _: self.count(-1))
+        self.count(0)
+
+    def count(self, change):
+        with self.lock:
+            self.connected += change
+            if self.timer:
+                self.timer.cancel()
+            self.timer = None if self.connected else threading.Timer(self.seconds, self.plugin.leave.set)
+            if self.timer:
+                self.timer.daemon = True
+                self.timer.start()
+
+
 def main():
     env = os.environ
     if env.get("PLUGBUS_PROTOCOL") != "1":
@@ -133,6 +159,8 @@ def main():
     calls = pynng.Rep0(listen=env["PLUGBUS_CALL_URL"], recv_max_size=MAX_MESSAGE + SP_HEADER)
     # The supervisor may not be there for a while: NNG tries again by itself.
     surveys = pynng.Respondent0(reconnect_time_min=10, reconnect_time_max=1000)
+    if timeout := env.get("PLUGBUS_ORPHAN_TIMEOUT_MS"):
+        Orphan(plugin, int(timeout) / 1000).watch(surveys)
     surveys.dial(env["PLUGBUS_SURVEY_URL"], block=False)
     contexts = [calls.new_context() for _ in range(CONTEXTS)]
     for context in contexts:

@@ -271,6 +271,12 @@ impl Respondent {
     pub async fn next(&mut self) -> Option<Incoming> {
         self.0.next().await.map(IncomingOn::Nng).map(Incoming)
     }
+
+    /// Tells whether a surveyor is connected, now and whenever that changes.
+    #[cfg(feature = "plugin")]
+    pub(crate) fn presence(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.0.presence()
+    }
 }
 
 /// A message that waits for its answer; dropped without one, the other side gets none.

@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::dependencies;
 use super::program::{Programs, tidy};
-use super::raw::{Field, Layer, RawBackoff, RawFile, RawPlugin, RawRun};
+use super::raw::{Field, Layer, Name, OnSupervisorExit, OrphanTimeout, RawBackoff, RawFile, RawPlugin, RawRun};
 use super::report::{Report, quote};
 use super::source::Place;
 use crate::supervisor::{
-    BackoffSpec, EventSpec, FlappingSpec, HookSpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec,
+    BackoffSpec, EventSpec, FlappingSpec, HookSpec, IntensitySpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec,
 };
 use crate::wire::check_plugin_name;
 
@@ -38,7 +39,12 @@ pub(super) fn validate(
     if complete {
         check_survey(raw, report);
         check_backoff(&raw.defaults.backoff, report);
-        plugins.iter().for_each(|plugin| check_backoff(&plugin.run.backoff, report));
+        check_orphans(&raw.defaults, report);
+        for plugin in &plugins {
+            check_backoff(&plugin.run.backoff, report);
+            check_orphans(&plugin.run, report);
+        }
+        dependencies::check(&plugins, report);
     }
     build(raw, &plugins, programs, report)
 }
@@ -153,6 +159,8 @@ fn build(
             },
         },
         sink: None,
+        cgroup: get(&raw.bus.cgroup)?,
+        adopts_orphans: false,
         plugins: plugins.iter().map(|plugin| build_plugin(plugin, programs, report)).collect::<Option<_>>()?,
         defaults: build_run(&raw.defaults)?,
     })
@@ -173,12 +181,13 @@ fn build_hook(field: &Field<HookSpec>, programs: &Programs, report: &mut Report<
 fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>) -> Option<PluginSpec> {
     let command = resolve(plugin.command.as_ref()?, programs, report)?;
     let cwd = tidy(&report.source(plugin.at).directory().join(get(&plugin.run.cwd)?));
-    Some(PluginSpec { name: plugin.name.clone(), command, cwd, ..build_run(&plugin.run)? })
+    let (after, requires) = (names(&plugin.after)?, names(&plugin.requires)?);
+    Some(PluginSpec { name: plugin.name.clone(), command, cwd, after, requires, ..build_run(&plugin.run)? })
 }
 
 /// What a plugin is like that says nothing of its own; one that is added later starts where the supervisor does.
 fn build_run(run: &RawRun) -> Option<PluginSpec> {
-    let RawRun { cwd, env, replicas, restart, backoff, start_timeout, stop_grace, enabled } = run;
+    let RawRun { cwd, env, replicas, restart, backoff, start_timeout, stop_grace, enabled, .. } = run;
     let env = env.iter().map(|(name, field)| Some((name.clone(), field.value.clone()?)));
     Some(PluginSpec {
         name: String::new(),
@@ -195,8 +204,49 @@ fn build_run(run: &RawRun) -> Option<PluginSpec> {
         },
         start_timeout: get(start_timeout)?,
         stop_grace: get(stop_grace)?,
+        orphan_timeout: orphan_timeout(run)?,
         enabled: get(enabled)?,
+        success_codes: get(&run.success_codes)?,
+        intensity: IntensitySpec {
+            restarts: get(&run.intensity.restarts)?,
+            within: get(&run.intensity.within)?,
+            then: get(&run.intensity.then)?,
+        },
+        wedge_grace: get(&run.wedge_grace)?,
+        soft_signal: get(&run.soft_signal)?,
+        soft_wait: get(&run.soft_wait)?,
+        after: Vec::new(),
+        requires: Vec::new(),
     })
+}
+
+/// Names of other plugins; none where none are set.
+fn names(field: &Option<Field<Vec<Name>>>) -> Option<Vec<String>> {
+    let Some(field) = field else { return Some(Vec::new()) };
+    Some(field.value.as_ref()?.iter().map(|name| name.text.clone()).collect())
+}
+
+/// What two keys say together: a plugin that is kept waits for ever, unless a time is named.
+fn orphan_timeout(run: &RawRun) -> Option<Option<Duration>> {
+    /// What `auto` means with `stop`; `configs/plugbus.toml` tells of it where it sets `auto`.
+    const AUTO: Duration = Duration::from_secs(10);
+    Some(match (get(&run.on_supervisor_exit)?, get(&run.orphan_timeout)?) {
+        (_, OrphanTimeout::After(time)) => Some(time),
+        (OnSupervisorExit::Keep, _) => None,
+        (OnSupervisorExit::Stop, _) => Some(AUTO),
+    })
+}
+
+/// One cannot be told to stop and never to stop; the one that was set later is blamed.
+fn check_orphans(run: &RawRun, report: &mut Report<'_>) {
+    let (Some((exit, what)), Some((timeout, when))) = (set(&run.on_supervisor_exit), set(&run.orphan_timeout)) else {
+        return;
+    };
+    if (*what, *when) == (OnSupervisorExit::Stop, OrphanTimeout::Off) {
+        let (at, key) = if timeout.at > exit.at { (timeout.at, &timeout.key) } else { (exit.at, &exit.key) };
+        let message = "on_supervisor_exit = \"stop\" needs a time after which: orphan_timeout must not be \"off\"";
+        report.problem(at, key, message);
+    }
 }
 
 /// The command with its program's absolute path; one that is not found is left to fail when it is started.
@@ -219,7 +269,7 @@ fn resolve(field: &Field<Vec<String>>, programs: &Programs, report: &mut Report<
 }
 
 /// A field with its value, unless that was refused.
-fn set<T>(field: &Option<Field<T>>) -> Option<(&Field<T>, &T)> {
+pub(super) fn set<T>(field: &Option<Field<T>>) -> Option<(&Field<T>, &T)> {
     let field = field.as_ref()?;
     Some((field, field.value.as_ref()?))
 }

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{self, JoinError};
@@ -26,7 +25,6 @@ pub(super) struct Call {
     pub(super) prepare: Prepare,
     pub(super) pace: Arc<Pace>,
     pub(super) ticket: Ticket,
-    pub(super) deadline: Instant,
     pub(super) ledger: Arc<Ledger>,
     pub(super) turns: Arc<Semaphore>,
 }
@@ -39,8 +37,8 @@ impl Call {
 
     /// As [`run`](Self::run), where it may have had its turn and been begun already.
     pub(super) async fn go_on(self, begun: Option<(Job, OwnedSemaphorePermit)>) {
-        let Self { incoming, params, prepare, pace, ticket, deadline, ledger, turns } = self;
-        let cancel = ticket.cancel();
+        let Self { incoming, params, prepare, pace, mut ticket, ledger, turns } = self;
+        let (cancel, deadline) = (ticket.cancel(), ticket.deadline());
         let context = Context { deadline, cancel: cancel.clone(), ledger: Arc::clone(&ledger) };
         let departed = incoming.departed();
         let work = async {
@@ -52,6 +50,7 @@ impl Call {
                     (job(&incoming, params, &prepare, context)?, turn)
                 }
             };
+            ticket.begins();
             work(job, (ticket, turn), pace).await
         };
         let outcome = tokio::select! {

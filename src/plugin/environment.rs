@@ -1,6 +1,7 @@
 //! Who the plugin is and where it listens, by what its process was given.
 
 use std::env;
+use std::time::Duration;
 
 use super::ServeError;
 use crate::bus::{BusDir, Endpoint, new_instance};
@@ -13,12 +14,14 @@ pub(super) struct Environment {
     pub(super) call: Endpoint,
     /// Where the supervisor asks; `None` for a plugin that was started by hand.
     pub(super) survey: Option<Endpoint>,
+    /// How long it serves on without a supervisor; `None` for ever.
+    pub(super) orphan_timeout: Option<Duration>,
     /// The bus a plugin that was started by hand joins by itself.
     pub(super) own_bus: Option<BusDir>,
 }
 
 impl Environment {
-    /// Reads the six variables of the protocol; without them the plugin was started by hand.
+    /// Reads the variables of the protocol; without them the plugin was started by hand.
     pub(super) fn read(own_name: &str) -> Result<Self, ServeError> {
         if env::var_os("PLUGBUS_CALL_URL").is_none() {
             return Self::by_hand(own_name);
@@ -36,6 +39,7 @@ impl Environment {
             instance: need("PLUGBUS_INSTANCE")?,
             call: endpoint("PLUGBUS_CALL_URL")?,
             survey: Some(endpoint("PLUGBUS_SURVEY_URL")?),
+            orphan_timeout: orphan_timeout()?,
             own_bus: None,
         })
     }
@@ -47,7 +51,18 @@ impl Environment {
         bus.create()?;
         let instance = new_instance();
         let call = bus.endpoint(own_name, &instance)?;
-        Ok(Self { name: own_name.to_owned(), instance, call, survey: None, own_bus: Some(bus) })
+        Ok(Self { name: own_name.to_owned(), instance, call, survey: None, orphan_timeout: None, own_bus: Some(bus) })
+    }
+}
+
+fn orphan_timeout() -> Result<Option<Duration>, ServeError> {
+    const NAME: &str = "PLUGBUS_ORPHAN_TIMEOUT_MS";
+    let Some(text) = env::var_os(NAME) else { return Ok(None) };
+    match text.to_str().and_then(|text| text.parse().ok()) {
+        Some(millis) => Ok(Some(Duration::from_millis(millis))),
+        None => {
+            Err(ServeError::Environment { name: NAME, problem: format!("is {text:?}, not a number of milliseconds") })
+        }
     }
 }
 

@@ -65,15 +65,19 @@ impl Open {
 
 impl Call {
     /// Begins the call here; what has to wait goes on elsewhere.
-    pub(super) fn run_here(self, turn: &Turn<'_>, runtime: &Handle) {
+    pub(super) fn run_here(mut self, turn: &Turn<'_>, runtime: &Handle) {
         let Ok(permit) = Arc::clone(&self.turns).try_acquire_owned() else {
             runtime.spawn(self.run());
             return;
         };
+        self.ticket.begins();
         // What the method may expect of any thread it is run on.
         let _entered = runtime.enter();
-        let context =
-            Context { deadline: self.deadline, cancel: self.ticket.cancel(), ledger: Arc::clone(&self.ledger) };
+        let context = Context {
+            deadline: self.ticket.deadline(),
+            cancel: self.ticket.cancel(),
+            ledger: Arc::clone(&self.ledger),
+        };
         match guarded(|| job(&self.incoming, self.params.clone(), &self.prepare, context)) {
             Ok(Ok(job)) if self.pace.is_slow() => drop(runtime.spawn(self.go_on(Some((job, permit))))),
             Ok(Ok(job)) => self.begin(job, permit, turn, runtime),
@@ -83,9 +87,9 @@ impl Call {
 
     /// Runs a plain function to its end, an async method up to where it has to wait.
     fn begin(self, job: Job, permit: OwnedSemaphorePermit, turn: &Turn<'_>, runtime: &Handle) {
-        let Self { incoming, params, prepare, pace, ticket, deadline, ledger, turns } = self;
+        let Self { incoming, params, prepare, pace, ticket, ledger, turns } = self;
         let open = Arc::new(Open { incoming: Mutex::new(Some(incoming)), ledger: Arc::clone(&ledger) });
-        let (watched, cancel) = (Arc::clone(&open), ticket.cancel());
+        let (watched, deadline, cancel) = (Arc::clone(&open), ticket.deadline(), ticket.cancel());
         let watching = runtime.clone();
         turn.if_slow(move || {
             pace.0.store(true, Ordering::Relaxed);
@@ -107,7 +111,7 @@ impl Call {
                 Some(incoming) => {
                     // Its next step says nothing about how long a call takes to get here.
                     let pace = Arc::default();
-                    let call = Self { incoming, params, prepare, pace, ticket, deadline, ledger, turns };
+                    let call = Self { incoming, params, prepare, pace, ticket, ledger, turns };
                     runtime.spawn(call.go_on(Some((Job::Async(running), permit))));
                 }
                 // Answered: nobody waits for it any more.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -27,19 +27,26 @@ pub(super) struct Ledger {
 #[derive(Debug)]
 struct Running {
     started: Instant,
+    deadline: Instant,
     id: Option<String>,
     cancel: Cancel,
 }
 
 impl Ledger {
-    /// Notes that a call begins; it ends when the ticket is dropped.
-    pub(super) fn begin(self: &Arc<Self>, id: Option<&str>) -> Ticket {
+    /// Notes that a call was accepted; it is over when the ticket is dropped.
+    pub(super) fn begin(self: &Arc<Self>, id: Option<&str>, ttl: Duration) -> Ticket {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let cancel = Cancel::default();
-        let running = Running { started: Instant::now(), id: id.map(str::to_owned), cancel: cancel.clone() };
+        let started = Instant::now();
+        let deadline = started + ttl;
+        let running = Running { started, deadline, id: id.map(str::to_owned), cancel: cancel.clone() };
         self.lock().insert(number, running);
-        self.beat();
-        Ticket { ledger: Arc::clone(self), number, cancel }
+        Ticket { ledger: Arc::clone(self), number, cancel, deadline, begun: false }
+    }
+
+    /// Calls that run or wait for their turn.
+    pub(super) fn in_flight(&self) -> usize {
+        self.lock().len()
     }
 
     /// Says that the plugin gets somewhere.
@@ -65,10 +72,13 @@ impl Ledger {
 
     pub(super) fn load(&self) -> Load {
         let running = self.lock();
-        let oldest = running.values().next().map_or(0, |call| call.started.elapsed().as_millis());
+        let now = Instant::now();
+        let oldest = running.values().next().map(|call| call.started);
+        let overdue = running.values().map(|call| call.deadline).min();
         Load {
             in_flight: running.len() as u64,
-            oldest_ms: oldest.try_into().unwrap_or(u64::MAX),
+            oldest_ms: millis_since(oldest, now),
+            overdue_ms: millis_since(overdue, now),
             done: self.done.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             beat: self.beat.load(Ordering::Relaxed),
@@ -111,15 +121,37 @@ impl Ledger {
     }
 }
 
-/// A call that runs, for as long as its code does.
+fn millis_since(then: Option<Instant>, now: Instant) -> u64 {
+    let time = then.map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// A call that was accepted, for as long as it waits or its code runs.
 #[derive(Debug)]
 pub(super) struct Ticket {
     ledger: Arc<Ledger>,
     number: u64,
     cancel: Cancel,
+    deadline: Instant,
+    begun: bool,
 }
 
 impl Ticket {
+    /// When its caller stops waiting.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Notes that the call's own code is begun.
+    ///
+    /// A call that only waits for its turn moves no beat: callers who try a wedged plugin again and again would
+    /// otherwise make it look as if it got somewhere.
+    pub(super) fn begins(&mut self) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.ledger.beat();
+        }
+    }
+
     pub(super) fn cancel(&self) -> Cancel {
         self.cancel.clone()
     }
@@ -132,7 +164,9 @@ impl Drop for Ticket {
         running.remove(&self.number);
         let quiet = running.is_empty();
         drop(running);
-        self.ledger.beat();
+        if self.begun {
+            self.ledger.beat();
+        }
         if quiet && self.ledger.wanted_quiet.load(Ordering::SeqCst) {
             self.ledger.quiet.notify_waiters();
         }
@@ -146,8 +180,12 @@ mod tests {
     #[test]
     fn the_ledger_knows_what_runs() {
         let ledger = Arc::new(Ledger::default());
-        let (a, b) = (ledger.begin(Some("a")), ledger.begin(None));
-        assert_eq!((ledger.load().in_flight, ledger.load().beat), (2, 2));
+        let long = Duration::from_secs(60);
+        let (mut a, mut b) = (ledger.begin(Some("a"), long), ledger.begin(None, long));
+        a.begins();
+        b.begins();
+        b.begins();
+        assert_eq!((ledger.load().in_flight, ledger.load().beat, ledger.load().overdue_ms), (2, 2, 0));
         assert!(!ledger.cancel("b"));
         assert!(ledger.cancel("a") && a.cancel().is_told() && !b.cancel().is_told());
         drop((a, b));
@@ -157,11 +195,23 @@ mod tests {
         assert_eq!((load.in_flight, load.oldest_ms, load.beat, load.done, load.failed), (0, 0, 4, 1, 1));
     }
 
+    #[test]
+    fn who_waits_for_a_turn_moves_nothing_and_who_is_past_its_deadline_is_known() {
+        let ledger = Arc::new(Ledger::default());
+        drop(ledger.begin(None, Duration::ZERO));
+        let (_young, _old) = (ledger.begin(None, Duration::from_secs(60)), ledger.begin(None, Duration::ZERO));
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(3) {}
+        let load = ledger.load();
+        assert_eq!((load.beat, load.in_flight), (0, 2));
+        assert!(load.overdue_ms >= 3 && load.overdue_ms <= load.oldest_ms, "{load:?}");
+    }
+
     #[tokio::test]
     async fn it_is_quiet_when_the_last_call_ends() {
         let ledger = Arc::new(Ledger::default());
         ledger.until_quiet().await;
-        let ticket = ledger.begin(None);
+        let ticket = ledger.begin(None, Duration::ZERO);
         let waits = Arc::clone(&ledger);
         let waiting = tokio::spawn(async move { waits.until_quiet().await });
         tokio::task::yield_now().await;

@@ -32,6 +32,7 @@ mod error;
 mod handler;
 mod here;
 mod ledger;
+mod orphan;
 mod pulse;
 mod schema;
 mod server;

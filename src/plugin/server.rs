@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +18,7 @@ use super::builtin::{self, Then};
 use super::call::Call;
 use super::environment::Environment;
 use super::ledger::{Ledger, Ticket};
+use super::orphan;
 use super::pulse::{self, Identity};
 use crate::bus::{BusDir, Card, Incoming, ProcessId, Replier, Respondent, Turn};
 use crate::wire::{Code, CodecError, Fault, PROTOCOL, Phase, Reply, Request, nearest};
@@ -39,6 +40,8 @@ pub struct Server {
     stop: watch::Sender<bool>,
     ledger: Arc<Ledger>,
     serving: tokio::task::JoinHandle<()>,
+    /// Whether a supervisor is connected, where one may be.
+    presence: Option<watch::Receiver<bool>>,
 }
 
 /// Tells a server to drain, from anywhere.
@@ -62,6 +65,7 @@ impl Server {
         let ledger = Arc::new(Ledger::default());
         let who = Identity { name: name.to_owned(), instance: instance.to_owned(), info: plugin.info() };
         let who = Arc::new(who);
+        let presence = respondent.as_ref().map(Respondent::presence);
         if let Some(respondent) = respondent {
             let started = pulse::start(respondent, Arc::clone(&who), Arc::clone(&ledger));
             started.map_err(|error| ServeError::System("start the survey thread", error))?;
@@ -80,7 +84,7 @@ impl Server {
         let at_desk = Arc::clone(&desk);
         replier.attend(move |incoming, turn| at_desk.take(incoming, Some(turn)));
         let serving = tokio::spawn(desk.serve(replier, stop.subscribe()));
-        Ok(Self { stop, ledger, serving })
+        Ok(Self { stop, ledger, serving, presence })
     }
 
     /// A handle that stops this server.
@@ -155,10 +159,10 @@ impl Desk {
                 }
                 incoming.reply(&reply);
             }
-            Accepted::Run { method, params, ticket, deadline } => {
+            Accepted::Run { method, params, ticket } => {
                 let (ledger, turns) = (Arc::clone(&self.ledger), Arc::clone(&self.turns));
                 let (prepare, pace) = (Arc::clone(&method.prepare), Arc::clone(&method.pace));
-                let call = Call { incoming, params, prepare, pace, ticket, deadline, ledger, turns };
+                let call = Call { incoming, params, prepare, pace, ticket, ledger, turns };
                 match turn {
                     Some(turn) => call.run_here(turn, &self.runtime),
                     None => drop(self.runtime.spawn(call.run())),
@@ -187,15 +191,15 @@ impl Desk {
         let Some(method) = self.methods.get(request.head.method) else {
             return refuse(Code::NoMethod, self.no_method(request.head.method));
         };
-        if self.ledger.load().in_flight >= self.waiting_room as u64 {
+        if self.ledger.in_flight() >= self.waiting_room {
             return refuse(
                 Code::Busy,
                 format!("{} has {} calls, it takes no more", self.who.name, self.waiting_room),
             );
         }
-        let ticket = self.ledger.begin(request.head.id);
+        let ticket = self.ledger.begin(request.head.id, request.head.ttl);
         let params = request.params.range_in(incoming.body());
-        Accepted::Run { method, params, ticket, deadline: Instant::now() + request.head.ttl }
+        Accepted::Run { method, params, ticket }
     }
 
     fn no_method(&self, wrong: &str) -> String {
@@ -207,7 +211,7 @@ impl Desk {
 
 enum Accepted<'a> {
     Answer(Vec<u8>, Then),
-    Run { method: &'a Method, params: Option<Range<usize>>, ticket: Ticket, deadline: Instant },
+    Run { method: &'a Method, params: Option<Range<usize>>, ticket: Ticket },
 }
 
 fn refuse(code: Code, message: String) -> Accepted<'static> {
@@ -225,6 +229,9 @@ pub(super) fn run_process(plugin: Plugin, environment: &Environment) -> Result<(
         let Environment { name, instance, call, survey, .. } = environment;
         let server = plugin.start(name, instance, call, survey.as_ref())?;
         let stopper = server.stopper();
+        if let (Some(presence), Some(patience)) = (server.presence.clone(), environment.orphan_timeout) {
+            tokio::spawn(leave_when_orphaned(presence, patience, stopper.clone()));
+        }
         tokio::spawn(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             stopper.stop();
@@ -241,6 +248,13 @@ pub(super) fn run_process(plugin: Plugin, environment: &Environment) -> Result<(
     // A plain function that outlived its caller's deadline must not keep the process.
     runtime.shutdown_background();
     served
+}
+
+async fn leave_when_orphaned(presence: watch::Receiver<bool>, patience: Duration, stopper: Stopper) {
+    orphan::without_supervisor(presence, patience).await;
+    // Whoever reads the output may be gone as well.
+    let _ = writeln!(std::io::stderr(), "no supervisor for {patience:?}: leaving");
+    stopper.stop();
 }
 
 fn signals(error: std::io::Error) -> ServeError {

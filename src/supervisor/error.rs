@@ -20,6 +20,14 @@ pub enum SupervisorError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A plugin depends on one that is not there, or on itself in the end.
+    #[error("plugin {name:?} cannot be run: {reason}")]
+    BadDependency {
+        /// The plugin's name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The supervisor's own methods cannot be served.
     #[error("the supervisor's own methods cannot be served: {0}")]
     Control(String),

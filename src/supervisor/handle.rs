@@ -9,10 +9,12 @@ use super::control::{Control, Loader, OWN_NAME, ReloadRefusal, Reloader};
 use super::dispatcher::{Dispatcher, NotReady, Request, Setting};
 use super::journal::Journal;
 use super::output::Output;
+use super::policy::dependency::start_order;
+use super::process::{Cgroups, Reaper};
 use super::report::{ReloadReport, StatusReport, SurveyReport};
-use super::startup::clear_leftovers;
+use super::startup::find_inheritance;
 use super::survey::Survey;
-use super::{SupervisorError, SupervisorSpec};
+use super::{CgroupUse, SupervisorError, SupervisorSpec};
 use crate::bus::{BusDir, BusLock, Lane, Publisher};
 
 /// Requests that may wait for the dispatcher; whoever comes later waits to be let in.
@@ -27,15 +29,16 @@ pub struct Supervisor {
     dir: BusDir,
     requests: mpsc::Sender<Request>,
     reloader: Option<Reloader>,
-    ended: watch::Receiver<bool>,
+    ended: watch::Receiver<Option<SupervisorEnd>>,
     _owner: watch::Sender<()>,
 }
 
 impl Supervisor {
-    /// Takes the bus, clears away what a dead supervisor left, and begins to start plugins.
+    /// Takes the bus, takes back the plugins of a supervisor that is gone, and begins to start the others.
     ///
-    /// Returns when the supervisor can be called on the bus; plugins may still be starting. Plugins that an earlier
-    /// supervisor left running are ended first, which may take as long as their grace.
+    /// Returns when the supervisor can be called on the bus; plugins may still be starting. Those that an earlier
+    /// supervisor left running go on as they are, and are ready once they have answered; what is not wanted any more is
+    /// ended in the background. What they print is captured only where a sink has kept it.
     ///
     /// # Errors
     /// [`SupervisorError::Bus`] where the directory cannot be used or another supervisor has it.
@@ -65,6 +68,7 @@ impl Supervisor {
         // The variable is for a try: it wins over what is written down.
         spec.lane = Lane::asked_for().unwrap_or(spec.lane);
         check_names(&spec)?;
+        check_dependencies(&spec)?;
         let dir = match &spec.directory {
             Some(path) => BusDir::at(path),
             None => BusDir::locate(&spec.bus)?,
@@ -76,24 +80,34 @@ impl Supervisor {
         let output = output.map_err(SupervisorError::Thread)?;
         let journal = Journal::new(output.intake().queue(), &spec.events, &dir);
         journal.own(&format!("started with process {}", std::process::id()));
-        clear_leftovers(&dir, &spec.plugins, &journal).await;
+        let cgroups = cgroups(spec.cgroup, &journal);
+        if spec.adopts_orphans
+            && let Err(error) = Reaper::adopt_orphans()
+        {
+            journal.own(&format!("orphans of plugins go elsewhere: {error}"));
+        }
+        let inheritance = find_inheritance(&dir, &journal).await;
+        // Only now is it known which of our children somebody waits for.
+        let reaper = spec.adopts_orphans.then(Reaper::start).transpose().map_err(SupervisorError::Thread)?;
         let survey = Survey::start(&dir)?;
         let (requests, to_dispatcher) = mpsc::channel(REQUESTS);
         let reloader = loader.map(|loader| Reloader::start(loader, requests.clone()));
         let control = Control::start(&dir, spec.lane, &requests, reloader.clone())?;
         let (owner, of_dispatcher) = watch::channel(());
-        let (end, ended) = watch::channel(false);
+        let (end, ended) = watch::channel(None);
         let setting = Setting {
             spec,
             dir: dir.clone(),
             output: output.intake(),
             journal: journal.clone(),
+            cgroups,
+            inheritance,
             survey,
             requests: to_dispatcher,
             owner: of_dispatcher,
         };
         let dispatcher = Dispatcher::new(setting, Instant::now());
-        tokio::spawn(Life { dispatcher, control, output, journal, lock, end }.run());
+        tokio::spawn(Life { dispatcher, control, output, journal, lock, end, reaper }.run());
         Ok(Self { dir, requests, reloader, ended, _owner: owner })
     }
 
@@ -182,13 +196,29 @@ impl Supervisor {
         self.stopped().await;
     }
 
-    /// Waits until the supervisor has stopped, on whosever order.
+    /// Leaves the bus and stops no plugin: all run on by themselves, and the next supervisor takes them back.
+    ///
+    /// What is being started is waited for, so that there is a record of it. A stop that is under way wins. What
+    /// plugins print is kept on by a [sink](SupervisorSpec::sink); without one it is lost, and once this process ends,
+    /// whoever prints is killed by SIGPIPE.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not take the order back.
+    pub async fn leave(self) -> SupervisorEnd {
+        // Fails where it has stopped already.
+        let _ = self.requests.send(Request::Leave).await;
+        self.stopped().await
+    }
+
+    /// Waits until the supervisor has ended, on whosever order, and tells how.
     ///
     /// # Cancel safety
     /// May be dropped at any time.
-    pub async fn stopped(&self) {
-        // An error means that its task is gone, which is the same.
-        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+    pub async fn stopped(&self) -> SupervisorEnd {
+        let mut ended = self.ended.clone();
+        let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+        // Without a word its task is gone, and with it every plugin.
+        end.unwrap_or(SupervisorEnd::Stopped)
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, SupervisorError> {
@@ -198,6 +228,16 @@ impl Supervisor {
     }
 }
 
+/// How a supervisor ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SupervisorEnd {
+    /// It stopped every plugin.
+    Stopped,
+    /// It left every plugin running, for another supervisor to take back.
+    Left,
+}
+
 /// What runs, and what holds the bus while it does; fields are dropped in this order.
 struct Life {
     dispatcher: Dispatcher,
@@ -205,19 +245,41 @@ struct Life {
     output: Output,
     journal: Journal,
     lock: BusLock,
-    end: watch::Sender<bool>,
+    end: watch::Sender<Option<SupervisorEnd>>,
+    reaper: Option<Reaper>,
 }
 
 impl Life {
     async fn run(self) {
-        self.dispatcher.run().await;
+        let end = self.dispatcher.run().await;
         self.control.stop().await;
-        self.journal.own("stopped");
-        self.output.close().await;
+        self.journal.own(match end {
+            SupervisorEnd::Stopped => "stopped",
+            SupervisorEnd::Left => "left",
+        });
+        match end {
+            SupervisorEnd::Stopped => self.output.close().await,
+            SupervisorEnd::Left => self.output.leave().await,
+        }
         // The bus is free only now that nothing of this supervisor touches it any more.
         drop(self.lock);
-        self.end.send_replace(true);
+        drop(self.reaper);
+        self.end.send_replace(Some(end));
     }
+}
+
+/// Where instances get a cgroup each, if that is wanted and possible.
+fn cgroups(wanted: CgroupUse, journal: &Journal) -> Option<Cgroups> {
+    if wanted == CgroupUse::Off {
+        return None;
+    }
+    let found = Cgroups::find();
+    match &found {
+        Err(why) if wanted == CgroupUse::On => journal.own(&format!("no cgroups for plugins: {why}")),
+        Err(why) => tracing::debug!(why, "no cgroups for plugins"),
+        Ok(_) => {}
+    }
+    found.ok()
 }
 
 fn not_ready(plugins: Vec<NotReady>, waited: Option<Duration>) -> SupervisorError {
@@ -239,4 +301,19 @@ fn check_names(spec: &SupervisorSpec) -> Result<(), SupervisorError> {
         }
     }
     Ok(())
+}
+
+fn check_dependencies(spec: &SupervisorSpec) -> Result<(), SupervisorError> {
+    let bad = |name: &str, reason| Err(SupervisorError::BadDependency { name: name.to_owned(), reason });
+    for plugin in &spec.plugins {
+        let is_there = |needed: &&str| spec.plugins.iter().any(|other| other.name == **needed);
+        if let Some(missing) = plugin.dependencies().find(|needed| !is_there(needed)) {
+            return bad(&plugin.name, format!("it depends on {missing:?}, and there is no such plugin"));
+        }
+    }
+    let plugins: Vec<_> = spec.plugins.iter().map(|plugin| (plugin.name.as_str(), plugin.dependencies())).collect();
+    match start_order(&plugins) {
+        Ok(_) => Ok(()),
+        Err(circle) => bad(circle[0], format!("it waits for itself: {} → {}", circle.join(" → "), circle[0])),
+    }
 }

@@ -71,7 +71,8 @@ impl Journal {
         let (from, to) = (Some(change.from), Some(change.to));
         let entry = Entry { event: "state", from, to, output, ..about(subject, &change.reason) };
         let words = format!("{} is {}: {}", name(subject), change.to, change.reason);
-        let is_warning = matches!(change.to, UnitState::Silent | UnitState::BackingOff | UnitState::Failed);
+        let is_warning =
+            matches!(change.to, UnitState::Silent | UnitState::Wedged | UnitState::BackingOff | UnitState::Failed);
         let line = self.push(&entry, words, is_warning);
         if let Some(kind) = EventKind::ALL.into_iter().find(|kind| kind.as_str() == change.to.as_str()) {
             self.tell(kind, subject, &change.reason, line);

@@ -17,6 +17,13 @@ pub fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, ..before });
 }
 
+/// Takes that back, for a program that is executed in place of this one.
+pub fn restore_file_limit() {
+    if let Some(before) = BEFORE.get() {
+        let _ = setrlimit(Resource::Nofile, *before);
+    }
+}
+
 /// Gives a child that was just started the limit as it was.
 ///
 /// A child may have run for a moment, which is too short to open a thousand files. Doing it between fork and exec

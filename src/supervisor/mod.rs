@@ -46,16 +46,19 @@ mod survey;
 mod tests;
 mod unit;
 
+#[cfg(feature = "config")]
+pub(crate) use policy::dependency::start_order;
+
 pub use error::SupervisorError;
-pub use handle::Supervisor;
-pub use limits::raise_file_limit;
+pub use handle::{Supervisor, SupervisorEnd};
+pub use limits::{raise_file_limit, restore_file_limit};
 pub use output::run_sink;
 pub use report::{
     AnswerReport, EndReport, MissingPlugin, OrderReport, PluginStatus, ReloadReport, ScaledPlugin, StatusReport,
     StopReport, SurveyReport, SurveyedPlugin,
 };
 pub use spec::{
-    BackoffSpec, EventKind, EventSpec, FlappingSpec, HookSpec, LogSpec, PluginRequest, PluginSpec, RestartPolicy,
-    SupervisorSpec, SurveySpec,
+    AtIntensity, BackoffSpec, CgroupUse, EventKind, EventSpec, FlappingSpec, HookSpec, IntensitySpec, LogSpec,
+    PluginRequest, PluginSpec, RestartPolicy, SoftSignal, SupervisorSpec, SurveySpec,
 };
 pub use unit::UnitState;

@@ -103,6 +103,9 @@ pub struct AnswerReport {
     pub failed: u64,
     /// Moves whenever it gets somewhere.
     pub beat: u64,
+    /// For how long a call had been running past its deadline, in milliseconds.
+    #[serde(default)]
+    pub overdue_ms: u64,
 }
 
 /// The result of `survey`: one round, asked for this caller.

@@ -1,6 +1,6 @@
 //! How a bus and its plugins are to be run, validated; `config` makes these from files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +29,10 @@ pub struct SupervisorSpec {
     /// A process of its own goes on when the supervisor is killed; without one, plugins that print are killed with it
     /// by SIGPIPE. The command is given the bus directory as its last argument and calls [`run_sink`](super::run_sink).
     pub sink: Option<Vec<String>>,
+    /// Whether each instance gets a control group of its own.
+    pub cgroup: CgroupUse,
+    /// Whether orphans of this process come to it and are reaped: for a program that is nothing but a supervisor.
+    pub adopts_orphans: bool,
     /// The plugins, in the order in which they start; they stop in the reverse order.
     pub plugins: Vec<PluginSpec>,
     /// What a plugin is like that is added while the supervisor runs, but for its name and command.
@@ -40,10 +44,21 @@ impl SupervisorSpec {
     pub(super) fn settings_changed(&self, other: &Self) -> Vec<String> {
         // This one's lane is the one that is used, whoever asked for it.
         let lane = Lane::asked_for().unwrap_or(other.lane);
-        let bus = self.bus != other.bus || self.lane != lane;
+        let bus = self.bus != other.bus || self.lane != lane || self.cgroup != other.cgroup;
         let sections = [("[bus]", bus), ("[events]", self.events != other.events)];
         sections.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section.to_owned()).collect()
     }
+}
+
+/// Whether instances get control groups of version 2, which end whole trees of processes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupUse {
+    /// Where they can be had; nothing is said where not.
+    Auto,
+    /// As `Auto`, with a warning where they cannot be had.
+    On,
+    /// Never.
+    Off,
 }
 
 /// How all plugins are asked whether they are alive.
@@ -147,14 +162,38 @@ pub struct PluginSpec {
     pub start_timeout: Duration,
     /// How long it may take to exit after SIGTERM before it is killed.
     pub stop_grace: Duration,
+    /// How long it runs on while no supervisor is there, before it ends by itself; `None` for ever.
+    pub orphan_timeout: Option<Duration>,
     /// Whether it starts with the supervisor.
     pub enabled: bool,
+    /// Exit codes that say that it did what it had to do.
+    pub success_codes: BTreeSet<u8>,
+    /// What comes of it when it has to be restarted again and again.
+    pub intensity: IntensitySpec,
+    /// How long a call may outlive its deadline, without any progress of the plugin, before the plugin is wedged.
+    pub wedge_grace: Duration,
+    /// What a silent or wedged plugin is sent before it is killed, so that it can leave a trace of what it was at.
+    pub soft_signal: Option<SoftSignal>,
+    /// The time between that signal and the kill.
+    pub soft_wait: Duration,
+    /// Plugins that start before it where both are to start, and stop after it where both are to stop.
+    pub after: Vec<String>,
+    /// As `after`, and it only runs while these are in service.
+    pub requires: Vec<String>,
+}
+
+impl PluginSpec {
+    /// All plugins that it starts after.
+    pub(crate) fn dependencies(&self) -> impl Iterator<Item = &str> + Clone {
+        self.requires.iter().chain(&self.after).map(String::as_str)
+    }
 }
 
 impl PluginSpec {
     /// Whether a process of one is as good as a process of the other.
     pub(super) fn launches_like(&self, other: &Self) -> bool {
-        (&self.command, &self.cwd, &self.env) == (&other.command, &other.cwd, &other.env)
+        let launch = |spec: &Self| (spec.command.clone(), spec.cwd.clone(), spec.env.clone(), spec.orphan_timeout);
+        launch(self) == launch(other)
     }
 
     /// Takes over what [`launches_like`](Self::launches_like) compares.
@@ -162,6 +201,7 @@ impl PluginSpec {
         self.command.clone_from(&other.command);
         self.cwd.clone_from(&other.cwd);
         self.env.clone_from(&other.env);
+        self.orphan_timeout = other.orphan_timeout;
     }
 }
 
@@ -209,7 +249,7 @@ impl PluginRequest {
 pub enum RestartPolicy {
     /// After every exit that nobody asked for.
     Always,
-    /// After a signal, a non-zero exit code, or silence.
+    /// After a signal, an exit code that is no success, silence, or being wedged.
     OnFailure,
     /// Never.
     Never,
@@ -226,4 +266,59 @@ pub struct BackoffSpec {
     pub jitter: f64,
     /// After this long as ready, its restarts begin anew: at once, then `min`, and so on.
     pub reset: Duration,
+}
+
+/// How often a plugin may be restarted in how short a time, as in OTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntensitySpec {
+    /// Restarts within that time which are still no reason to worry.
+    pub restarts: u32,
+    /// The time.
+    pub within: Duration,
+    /// What comes of it when there would be one more.
+    pub then: AtIntensity,
+}
+
+/// What comes of a plugin that would have to be restarted too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtIntensity {
+    /// It is called flapping, and restarted on and on as its backoff says.
+    GoOn,
+    /// It has failed, and stays down until somebody resets or starts it.
+    Fail,
+}
+
+/// A signal that a program may answer with a trace of what it is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SoftSignal {
+    /// SIGABRT: by default a core dump.
+    Abort,
+    /// SIGHUP.
+    Hangup,
+    /// SIGINT: a traceback, in Python.
+    Interrupt,
+    /// SIGQUIT: all stacks, in Go and Java.
+    Quit,
+    /// SIGUSR1.
+    User1,
+    /// SIGUSR2.
+    User2,
+}
+
+impl SoftSignal {
+    /// Every one of them.
+    pub const ALL: [Self; 6] = [Self::Abort, Self::Hangup, Self::Interrupt, Self::Quit, Self::User1, Self::User2];
+
+    /// Its name, `SIGQUIT` for instance.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Abort => "SIGABRT",
+            Self::Hangup => "SIGHUP",
+            Self::Interrupt => "SIGINT",
+            Self::Quit => "SIGQUIT",
+            Self::User1 => "SIGUSR1",
+            Self::User2 => "SIGUSR2",
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! A whole supervisor with real processes: this test program, started again as a plugin that speaks by hand.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use serde_json::json;
 use crate::bus::{BusDir, Card, Endpoint, Lane, ProcessId, Replier, RequestError, Requester, Respondent};
 use crate::host::{Bus, CallError};
 use crate::plugin::{Failure, Plugin};
+use crate::supervisor::unit::sample_spec;
 use crate::wire::{Answer, Code, Fault, Info, Phase, Question, Reply, RequestHead, Want};
 
 /// Far longer than anything here takes, on any machine.
@@ -50,14 +50,11 @@ async fn act_as_plugin() {
     }
 }
 
-fn plugin(name: &str, command: &[&str]) -> PluginSpec {
+pub(super) fn plugin(name: &str, command: &[&str]) -> PluginSpec {
     PluginSpec {
         name: name.into(),
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         cwd: std::env::temp_dir(),
-        env: BTreeMap::new(),
-        replicas: 1,
-        restart: RestartPolicy::Always,
         backoff: BackoffSpec {
             min: Duration::from_millis(20),
             max: Duration::from_millis(100),
@@ -66,7 +63,7 @@ fn plugin(name: &str, command: &[&str]) -> PluginSpec {
         },
         start_timeout: LONG,
         stop_grace: LONG,
-        enabled: true,
+        ..sample_spec()
     }
 }
 
@@ -92,6 +89,8 @@ fn spec(directory: &Path, plugins: Vec<PluginSpec>) -> SupervisorSpec {
             flapping: FlappingSpec { restarts: 5, within: LONG },
         },
         sink: None,
+        cgroup: CgroupUse::Auto,
+        adopts_orphans: false,
         plugins,
         defaults: plugin("", &[]),
     }
@@ -281,17 +280,16 @@ async fn a_second_supervisor_is_refused_and_the_next_one_clears_up() {
 
 #[tokio::test]
 async fn leftovers_of_a_dead_supervisor_are_ended_and_what_people_started_is_not() {
-    use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
     let root = tempfile::tempdir().unwrap();
     let dir = BusDir::at(root.path().join("bus"));
     dir.create().unwrap();
-    let start = || {
-        let mut command = Command::new("sleep");
-        command.arg("60").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        command.spawn().unwrap()
-    };
-    let (mut left, mut by_hand) = (start(), start());
+    // Leads a group, and is nobody's child here, as what a dead supervisor left.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' &"]).stdin(Stdio::null());
+    let left: u32 = String::from_utf8(shell.output().unwrap().stdout).unwrap().trim().parse().unwrap();
+    let mut by_hand = Command::new("sleep");
+    let mut by_hand = by_hand.arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let card = |name: &str, pid: u32| Card {
         name: name.into(),
         instance: "k3".into(),
@@ -301,24 +299,23 @@ async fn leftovers_of_a_dead_supervisor_are_ended_and_what_people_started_is_not
         url: dir.endpoint(name, "k3").unwrap().to_string(),
         methods: vec![],
     };
-    dir.publish(&card("left", left.id())).unwrap();
+    dir.publish(&card("left", left)).unwrap();
     dir.publish(&card("hand", by_hand.id())).unwrap();
-    let record = startup::InstanceRecord {
-        name: "left".into(),
-        instance: "k3".into(),
-        process: card("left", left.id()).process,
-    };
+    let mut record = startup::InstanceRecord::planned("left".into(), "k3".into());
+    record.process = card("left", left).process;
     record.write(&dir).unwrap();
-    // Somebody has to reap it, as the system's first process would.
-    let reaper = std::thread::spawn(move || left.wait().unwrap());
     let supervisor = Supervisor::start(spec(dir.path(), vec![])).await.unwrap();
-    assert!(!reaper.join().unwrap().success());
+    let end = Instant::now() + LONG;
+    while record.process.is_alive() || fs::read_dir(dir.state_dir()).unwrap().count() > 0 {
+        assert!(Instant::now() < end, "it is still there");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     let names: Vec<_> =
         dir.cards().unwrap().into_iter().map(|card| card.name).filter(|name| name != "supervisor").collect();
     assert_eq!(names, ["hand"]);
     assert_eq!(by_hand.try_wait().unwrap(), None);
-    assert_eq!(fs::read_dir(dir.state_dir()).unwrap().count(), 0);
     supervisor.stop().await;
+    assert_eq!(fs::read_dir(dir.state_dir()).unwrap().count(), 0);
     by_hand.kill().unwrap();
     by_hand.wait().unwrap();
 }

@@ -75,8 +75,17 @@ pub struct Load {
     pub done: u64,
     /// Calls that failed since the start.
     pub failed: u64,
-    /// Moves whenever the plugin gets somewhere: a call begins, ends, or reports progress.
+    /// Moves whenever the plugin gets somewhere: a call's code begins, ends, or reports progress.
     pub beat: u64,
+    /// For how long a call has run on past its deadline, in milliseconds; of several, the longest. 0 where none has.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub overdue_ms: u64,
+}
+
+/// Whoever has nothing overdue says nothing of it, as those do that do not know the field.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a plugin is, as against what it is doing.
@@ -162,7 +171,7 @@ mod tests {
     fn an_answer_survives_the_wire() {
         let question = Question::decode(&Question::new(7, Want::Info).encode()).unwrap();
         let mut answer = Answer::new(&question, "text", "k3", Phase::Ready);
-        answer.load = Load { in_flight: 1, oldest_ms: 20, done: 5, failed: 2, beat: 14 };
+        answer.load = Load { in_flight: 1, oldest_ms: 20, done: 5, failed: 2, beat: 14, overdue_ms: 7 };
         answer.info = Some(Info { version: "1.0".into(), methods: Vec::new() });
         assert_eq!(Answer::decode(&answer.encode().unwrap()), Ok(answer));
     }

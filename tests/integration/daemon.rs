@@ -128,6 +128,12 @@ fn a_detached_supervisor_can_be_called_when_the_command_returns() {
         eventually(wanted, || fs::read_to_string(&log).ok().filter(|text| text.contains(wanted)));
     };
     text("SIGHUP: reloaded");
+    // Its program is replaced; it stays the daemon that it is.
+    let plugin = bench.plugin()["pid"].clone();
+    send(Signal::USR2, pid);
+    text("taken back");
+    eventually("it is ready again", || (bench.plugin()["state"] == "ready").then_some(()));
+    assert_eq!((bench.plugin()["pid"].clone(), pid_in(&pid_file)), (plugin, Some(pid)));
     send(Signal::TERM, pid);
     text("supervisor: stopped");
     eventually("its pid file is gone", || (!pid_file.exists()).then_some(()));

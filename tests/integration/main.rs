@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, in what it calls too")]
 
 mod at_most_once;
+mod busy;
 mod by_hand;
 mod call_path;
 mod calls;
@@ -15,6 +16,7 @@ mod control;
 mod daemon;
 mod deadlines;
 mod demo;
+mod dependencies;
 mod events;
 mod garbage;
 mod identity;
@@ -23,15 +25,20 @@ mod lane;
 mod late_supervisor;
 mod logs;
 mod one_process;
+mod orphans;
 mod output;
 mod programs;
 mod reasons;
 mod reload;
 mod replicas;
+mod restart_policy;
 mod restarts;
 mod rolling;
 mod sink;
 mod stopping;
 mod strangers;
+mod succession;
 mod supervise;
 mod support;
+mod trees;
+mod upgrade;

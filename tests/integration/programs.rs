@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use plugbus::supervisor::{EndReport, UnitState};
+use rustix::process::Signal;
 
-use crate::support::{LONG, PATIENT, Stage, misbehaving, plugin, text_plugin};
+use crate::support::{LONG, PATIENT, Stage, eventually, misbehaving, plugin, signal, text_plugin};
 
 const BACKOFF: &str = "backoff = { min = '40ms', max = '200ms', jitter = 0.0 }";
 
@@ -77,5 +78,33 @@ fn what_exits_at_once_waits_twice_as_long_each_time() {
         assert!(reason.ends_with(&format!(": leaving with 7; restarting in {wait}")), "{reasons:?}");
     }
     assert_eq!(stage.ready("text").restarts, 0);
+    stage.stop_without_trace();
+}
+
+/// C5: the system has no room. Whoever runs is left alone, and who cannot be started waits and says why.
+#[test]
+fn without_room_for_another_open_file_who_runs_goes_on() {
+    let many = "replicas = 40\nstart_timeout = '1h'\nbackoff = { min = '200ms', max = '1s' }";
+    let config = PATIENT.to_owned() + &text_plugin("") + &plugin("many", &["/bin/sleep", "1000"], many);
+    let mut stage = Stage::empty();
+    let limited = stage.scratch().join("limited.sh");
+    fs::write(&limited, "ulimit -n 96; exec \"$@\"\n").unwrap();
+    stage.supervise_apart_by(&config, &["bash", limited.to_str().unwrap()]);
+    let healthy = stage.ready("text");
+    let words = "too many open files: the supervisor's limit (ulimit -n) has no room for another plugin";
+    eventually("one cannot be started", || {
+        let told = stage.reasons("many", "backing-off");
+        told.iter().any(|reason| reason.starts_with(words)).then_some(())
+    });
+    let bus = stage.caller();
+    assert_eq!(bus.request("text.revert").timeout(LONG).call::<String, _>("ab").unwrap(), "ba");
+    // Some end, and there is room for others.
+    let status = stage.status();
+    let running = status.plugins.iter().filter(|plugin| plugin.name == "many").filter_map(|plugin| plugin.pid);
+    running.take(5).for_each(|pid| signal(pid, Signal::KILL));
+    eventually("others are started in their place", || {
+        stage.status().plugins.iter().any(|plugin| plugin.restarts > 0 && plugin.pid.is_some()).then_some(())
+    });
+    assert_eq!((stage.ready("text").pid, stage.plugin("text").restarts), (healthy.pid, 0));
     stage.stop_without_trace();
 }

@@ -11,9 +11,10 @@ use serde_json::json;
 
 use crate::support::{LONG, PATIENT, Stage, eventually, signal, text_plugin};
 
-/// Calls that each instance has answered with a result, by the survey.
+/// Calls that each of three instances has answered with a result, by the first survey that hears all of them.
 fn done(stage: &Stage) -> Vec<u64> {
-    stage.survey().answers.iter().map(|answer| answer.load.done).collect()
+    let done = || stage.survey().answers.iter().map(|answer| answer.load.done).collect();
+    eventually("a survey with three answers", || Some(done()).filter(|done: &Vec<u64>| done.len() == 3))
 }
 
 fn slow_revert(bus: &Bus) -> String {

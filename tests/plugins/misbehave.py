@@ -10,12 +10,16 @@ Moods:
   die=BYTES         prints these bytes (Python escapes), flushes, and kills itself with SIGKILL
   mute              never answers a survey
   starting          is starting for ever
+  ready-after=TIME  is starting for that many seconds
+  trace             prints where it is at when it gets SIGUSR1
   as=NAME           answers as whatever instance the plugin NAME has at the moment
   garbage           answers surveys with bytes that are no answer
   twice             answers each survey twice
   ignore-term       ignores SIGTERM
   child             leaves a child in its process group that holds its output open
   daemon            leaves a child in a session of its own that holds its output open for ten seconds
+  tree=SECONDS      leaves three generations behind, each in a session of its own, the last without environment
+  orphan            leaves a grandchild that exits soon, and that nobody here waits for
   flood             prints lines as fast as it can, and counts them
   close-output      closes stdout and stderr
   exclusive=FILE    holds a lock on FILE while it lives; writes to FILE.twice where somebody else holds it
@@ -24,12 +28,13 @@ Methods: echo, note (adds a line to the file it is given), note_and_hang (the sa
 (never returns: no replies, no answers), printed (lines of the flood so far).
 """
 
-import fcntl, os, pathlib, select, signal, socket, struct, subprocess, sys, threading
+import faulthandler, fcntl, os, pathlib, select, signal, socket, struct, subprocess, sys, threading, time
 
 MOODS = dict(word.partition("=")[::2] for word in os.environ.get("MISBEHAVE", "").split())
 NAME, INSTANCE = os.environ["PLUGBUS_NAME"], os.environ["PLUGBUS_INSTANCE"]
 METHODS = ["echo", "note", "note_and_hang", "spin", "printed"]
 REPLIER, RESPONDENT = 0x31, 0x63
+READY_AT = time.monotonic() + float(MOODS.get("ready-after", 0))
 printed = told = 0
 
 
@@ -142,7 +147,7 @@ def answer(connection, ids, body):
     answer = {
         "v": 1, "round": question["round"], "name": name, "pid": os.getpid(),
         "instance": instance_of(name) if "as" in MOODS else INSTANCE,
-        "state": "starting" if "starting" in MOODS else "ready",
+        "state": "starting" if "starting" in MOODS or time.monotonic() < READY_AT else "ready",
     }
     if question["want"] == "info":
         answer["info"] = {"version": "6.6.6", "methods": [{"name": method} for method in METHODS]}
@@ -200,10 +205,17 @@ def begin():
         os.kill(os.getpid(), signal.SIGKILL)
     if "ignore-term" in MOODS:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if "trace" in MOODS:
+        faulthandler.register(signal.SIGUSR1)
     if "child" in MOODS:
         subprocess.Popen(["sleep", "1000"])
     if "daemon" in MOODS:
         subprocess.Popen(["sleep", "10"], start_new_session=True)
+    if "tree" in MOODS:
+        sleep = "sleep " + MOODS["tree"]
+        subprocess.Popen(["sh", "-c", f"setsid sh -c 'setsid sh -c \"setsid env -i {sleep} & {sleep}\" & {sleep}' & {sleep}"])
+    if "orphan" in MOODS:
+        subprocess.run(["sh", "-c", "setsid sleep 0.1 & setsid sleep 0.2 &"])
     if "flood" in MOODS:
         threading.Thread(target=flood, daemon=True).start()
     if "close-output" in MOODS:

@@ -80,6 +80,15 @@ impl Detached {
     }
 }
 
+impl Detached {
+    /// The same process goes on with another program, and its pid file stays.
+    pub(super) fn stays(detached: Option<Self>) {
+        if let Some(mut detached) = detached {
+            detached.pid_file = None;
+        }
+    }
+}
+
 impl Drop for Detached {
     fn drop(&mut self) {
         // One that another daemon has written meanwhile is not ours to remove.

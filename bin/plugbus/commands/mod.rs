@@ -13,6 +13,7 @@ mod logs;
 mod lookup;
 mod order;
 mod reload;
+mod replace;
 mod scale;
 mod signals;
 mod status;

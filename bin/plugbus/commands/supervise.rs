@@ -2,19 +2,31 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use plugbus::bus::BusDir;
 use plugbus::config::Loaded;
-use plugbus::supervisor::{Supervisor, SupervisorSpec, raise_file_limit};
+use plugbus::supervisor::{Supervisor, SupervisorEnd, SupervisorSpec, raise_file_limit};
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::detach::{self, Detached};
+use super::replace::{Successor, hear_signals};
 use super::signals::Interrupts;
-use crate::args::Supervise;
+use crate::args::{Config, Supervise};
 use crate::error::CommandError;
 use crate::log::Log;
 use crate::notify::Notify;
 use crate::settings::Settings;
+
+/// How a supervisor came to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// All is stopped.
+    Stopped,
+    /// The plugins run on, and this program is to be replaced by what its file has become, which may have to end.
+    Left { end: bool },
+}
 
 pub(super) fn run(settings: &Settings, args: &Supervise) -> Result<(), CommandError> {
     if args.detach {
@@ -26,19 +38,33 @@ pub(super) fn run(settings: &Settings, args: &Supervise) -> Result<(), CommandEr
     if args.detached {
         Detached::begin();
     }
-    let mut loaded = settings.configuration(&args.config.config)?;
-    loaded.spec.sink = sink();
+    let mut loaded = configured(settings, &args.config)?;
     raise_file_limit();
     // A daemon's log is a file, and what plugins print has files of its own.
     let output = if args.detached { ",plugbus::output=off" } else { "" };
     let log = Log::start(&(settings.log_filter() + output))?;
-    let runtime = Runtime::new().map_err(CommandError::system("start the runtime"))?;
-    // The runtime ends before the log, and with it whatever an order to stop by force left running.
-    let (again, paths) = (settings.clone(), args.config.config.clone());
-    let load = move || reread(&again, &paths);
-    let ended = runtime.block_on(supervise(loaded, load, Surroundings::new(args, &log)));
-    drop(runtime);
-    ended
+    let successor = Successor::of_this();
+    let surroundings = Surroundings { args, log: &log, notify: Notify::from_environment(), successor };
+    loop {
+        let runtime = Runtime::new().map_err(CommandError::system("start the runtime"))?;
+        // The runtime ends before the log, and with it whatever an order to stop by force left running.
+        let (again, paths) = (settings.clone(), args.config.config.clone());
+        let load = move || reread(&again, &paths);
+        let ended = runtime.block_on(supervise(loaded, load, &surroundings));
+        drop(runtime);
+        let Ended::Left { end } = ended? else { return Ok(()) };
+        let error = surroundings.successor.execute(end);
+        tracing::error!("this program cannot be executed anew, and goes on as it is: {error}");
+        loaded = configured(settings, &args.config)?;
+    }
+}
+
+/// The configuration, with what follows from this process being nothing but a supervisor.
+fn configured(settings: &Settings, args: &Config) -> Result<Loaded, CommandError> {
+    let mut loaded = settings.configuration(&args.config)?;
+    loaded.spec.sink = sink();
+    loaded.spec.adopts_orphans = true;
+    Ok(loaded)
 }
 
 /// Who is to know that the supervisor can be called.
@@ -46,13 +72,11 @@ struct Surroundings<'a> {
     args: &'a Supervise,
     log: &'a Log,
     notify: Option<Notify>,
+    /// Who comes after it without a plugin's notice.
+    successor: Successor,
 }
 
-impl<'a> Surroundings<'a> {
-    fn new(args: &'a Supervise, log: &'a Log) -> Self {
-        Self { args, log, notify: Notify::from_environment() }
-    }
-
+impl Surroundings<'_> {
     /// The daemon that this is from here on, if it is one.
     fn ready(&self, supervisor: &Supervisor) -> Result<Option<Detached>, CommandError> {
         if let Some(notify) = &self.notify {
@@ -81,6 +105,15 @@ impl<'a> Surroundings<'a> {
         self.notify.iter().for_each(Notify::ready);
     }
 
+    fn ended(&self, end: SupervisorEnd, detached: Option<Detached>) -> Ended {
+        let ended = Ended::of(end);
+        if ended != Ended::Stopped {
+            self.notify.iter().for_each(Notify::reloading);
+            Detached::stays(detached);
+        }
+        ended
+    }
+
     fn stopping(&self) {
         self.notify.iter().for_each(Notify::stopping);
     }
@@ -106,11 +139,14 @@ fn reread(settings: &Settings, paths: &[PathBuf]) -> Result<SupervisorSpec, Stri
 
 async fn supervise(
     loaded: Loaded,
-    load: impl Fn() -> Result<SupervisorSpec, String> + Send + Sync + 'static,
-    surroundings: Surroundings<'_>,
-) -> Result<(), CommandError> {
+    load: impl Fn() -> Result<SupervisorSpec, String> + Clone + Send + Sync + 'static,
+    surroundings: &Surroundings<'_>,
+) -> Result<Ended, CommandError> {
     // Before anything is started, so that no signal can leave a plugin behind.
     let mut interrupts = Interrupts::new()?;
+    let mut replace = signal(SignalKind::user_defined2()).map_err(CommandError::system("listen for signals"))?;
+    // Whoever replaced itself by this program has kept them back until now.
+    hear_signals();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -118,21 +154,59 @@ async fn supervise(
     if loaded.spec.plugins.is_empty() {
         tracing::warn!("the configuration names no plugin: this bus stays empty");
     }
+    let reload_by = load.clone();
     let supervisor = tokio::select! {
-        started = Supervisor::start_reloadable(loaded.spec, load) => started?,
-        () = told_to_end(&mut interrupts, async || ()) => return Ok(()),
+        started = Supervisor::start_reloadable(loaded.spec, reload_by) => started?,
+        () = told_to_end(&mut interrupts, async || ()) => return Ok(Ended::Stopped),
     };
     tracing::info!("bus {bus} is at {}; Ctrl-C stops it", supervisor.directory().display());
-    let _detached = surroundings.ready(&supervisor)?;
-    tokio::select! {
-        () = supervisor.stopped() => return Ok(()),
-        () = told_to_end(&mut interrupts, async || surroundings.reload(&supervisor).await) => {}
-        () = surroundings.keep_informed(&supervisor) => {}
+    let detached = surroundings.ready(&supervisor)?;
+    loop {
+        tokio::select! {
+            end = supervisor.stopped() => return Ok(surroundings.ended(end, detached)),
+            () = told_to_end(&mut interrupts, async || surroundings.reload(&supervisor).await) => break,
+            () = surroundings.keep_informed(&supervisor) => {}
+            _ = replace.recv() => match ready_to_leave(&surroundings.successor, &load) {
+                Ok(()) => {
+                    surroundings.notify.iter().for_each(Notify::reloading);
+                    Detached::stays(detached);
+                    return Ok(leave(supervisor, &mut interrupts).await);
+                }
+                Err(problem) => tracing::error!("SIGUSR2: not replaced, all goes on as it was: {problem}"),
+            }
+        }
     }
     surroundings.stopping();
     tokio::select! {
-        () = supervisor.stop() => Ok(()),
+        () = supervisor.stop() => Ok(Ended::Stopped),
         _ = interrupts.next() => Err(CommandError::Forced),
+    }
+}
+
+impl Ended {
+    fn of(end: SupervisorEnd) -> Self {
+        match end {
+            SupervisorEnd::Left => Self::Left { end: false },
+            _ => Self::Stopped,
+        }
+    }
+}
+
+/// Whether a successor would come as far as this one did.
+fn ready_to_leave(successor: &Successor, load: &impl Fn() -> Result<SupervisorSpec, String>) -> Result<(), String> {
+    successor.look()?;
+    load().map(drop)
+}
+
+/// Leaves the plugins to the successor, with whatever it is told meanwhile.
+async fn leave(supervisor: Supervisor, interrupts: &mut Interrupts) -> Ended {
+    tracing::info!("SIGUSR2: leaving; the plugins run on and are taken back");
+    match Ended::of(supervisor.leave().await) {
+        // Somebody who wanted it to end meanwhile must not be forgotten over this.
+        Ended::Left { .. } => {
+            Ended::Left { end: tokio::time::timeout(Duration::ZERO, interrupts.next()).await.is_ok() }
+        }
+        Ended::Stopped => Ended::Stopped,
     }
 }
 

@@ -60,6 +60,12 @@ impl Respondent {
     pub(in crate::bus) async fn next(&mut self) -> Option<Incoming> {
         self.0.incoming.recv().await
     }
+
+    /// Tells whether a surveyor is connected, now and whenever that changes.
+    #[cfg(feature = "plugin")]
+    pub(crate) fn presence(&self) -> watch::Receiver<bool> {
+        self.0.line.peers.presence()
+    }
 }
 
 /// Makes a socket listen, for its owner alone.

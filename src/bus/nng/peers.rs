@@ -29,6 +29,8 @@ struct Connected {
     /// Somebody has left.
     left: bool,
     pipes: HashMap<Pipe, (Peer, watch::Sender<()>)>,
+    /// Whether there are any.
+    presence: watch::Sender<bool>,
     /// The socket itself, where it is to be closed as soon as the last peer has left.
     closes: Option<(Fenced<Socket>, Arc<Gate>)>,
 }
@@ -65,6 +67,12 @@ impl Peers {
         self.lock().pipes.len()
     }
 
+    /// Tells whether anybody is connected, now and whenever that changes.
+    #[cfg(feature = "plugin")]
+    pub(super) fn presence(&self) -> watch::Receiver<bool> {
+        self.lock().presence.subscribe()
+    }
+
     /// Whether somebody was connected and nobody is.
     pub(super) fn have_left(&self) -> bool {
         let connected = self.lock();
@@ -87,13 +95,16 @@ impl Peers {
             pid: peer_credential(pipe, nng_c_sys::NNG_OPT_PEER_PID),
             uid: peer_credential(pipe, nng_c_sys::NNG_OPT_PEER_UID),
         };
-        self.lock().pipes.insert(pipe, (peer, watch::Sender::new(())));
+        let mut connected = self.lock();
+        connected.pipes.insert(pipe, (peer, watch::Sender::new(())));
+        connected.presence.send_replace(true);
     }
 
     fn remove(&self, pipe: Pipe) -> Option<Peer> {
         let mut connected = self.lock();
         connected.left = true;
         let removed = connected.pipes.remove(&pipe).map(|(peer, _)| peer);
+        connected.presence.send_replace(!connected.pipes.is_empty());
         if let (true, Some((socket, gate))) = (connected.pipes.is_empty(), connected.closes.take()) {
             bury(Box::new(move || gate.close(|| socket.close())));
         }

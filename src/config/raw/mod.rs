@@ -7,15 +7,16 @@
 mod read;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::read::{Entry, Reader};
 use super::source::Place;
 use crate::bus::Lane;
-use crate::supervisor::{EventKind, HookSpec, RestartPolicy};
+use crate::supervisor::{AtIntensity, CgroupUse, EventKind, HookSpec, RestartPolicy, SoftSignal};
 
 pub(super) use self::read::read;
+pub(super) use self::value::{OnSupervisorExit, OrphanTimeout};
 
 /// The timers' resolution; a shorter interval would only burn the processor.
 const TICK: Duration = Duration::from_millis(1);
@@ -96,6 +97,7 @@ table! {
     RawBus {
         name: Key<String> = text(),
         lane: Key<Lane> = lane(),
+        cgroup: Key<CgroupUse> = cgroup(),
     }
 }
 
@@ -145,7 +147,23 @@ table! {
         backoff: RawBackoff = table(),
         start_timeout: Key<Duration> = duration(TICK..=YEAR),
         stop_grace: Key<Duration> = duration(Duration::ZERO..=YEAR),
+        on_supervisor_exit: Key<OnSupervisorExit> = on_supervisor_exit(),
+        orphan_timeout: Key<OrphanTimeout> = orphan_timeout(TICK..=YEAR),
         enabled: Key<bool> = boolean(),
+        success_codes: Key<BTreeSet<u8>> = exit_codes(),
+        intensity: RawIntensity = table(),
+        wedge_grace: Key<Duration> = duration(TICK..=YEAR),
+        soft_signal: Key<Option<SoftSignal>> = soft_signal(),
+        soft_wait: Key<Duration> = duration(Duration::ZERO..=YEAR),
+    }
+}
+
+table! {
+    /// `intensity` of a plugin.
+    RawIntensity {
+        restarts: Key<u32> = whole(1..=1000),
+        within: Key<Duration> = duration(TICK..=YEAR),
+        then: Key<AtIntensity> = at_intensity(),
     }
 }
 
@@ -170,34 +188,49 @@ pub(super) struct RawPlugin {
     /// False when it is not even a table, which has been reported.
     pub(super) is_table: bool,
     pub(super) command: Key<Vec<String>>,
+    pub(super) after: Key<Vec<Name>>,
+    pub(super) requires: Key<Vec<Name>>,
     pub(super) run: RawRun,
 }
 
-/// The body of [`RawPlugin`]: `command` has no default, so it is not among [`RawRun`]'s keys.
+/// The name of another plugin.
+#[derive(Debug, Clone)]
+pub(super) struct Name {
+    pub(super) at: Place,
+    pub(super) text: String,
+}
+
+/// The body of [`RawPlugin`]: what cannot be the same for all is not among [`RawRun`]'s keys.
 #[derive(Debug, Default)]
 struct RawBody {
     command: Key<Vec<String>>,
+    after: Key<Vec<Name>>,
+    requires: Key<Vec<Name>>,
     run: RawRun,
 }
 
 impl Layer for RawBody {
     fn fill(&mut self, below: &Self) {
         self.command.fill(&below.command);
+        self.after.fill(&below.after);
+        self.requires.fill(&below.requires);
         self.run.fill(&below.run);
     }
 }
 
 impl Table for RawBody {
     fn keys() -> Vec<&'static str> {
-        [vec!["command"], RawRun::keys()].concat()
+        [vec!["command", "after", "requires"], RawRun::keys()].concat()
     }
 
     fn set(&mut self, reader: &mut Reader<'_, '_>, entry: &Entry<'_>) -> bool {
-        if entry.name == "command" {
-            self.command = reader.command(entry);
-            return true;
+        match entry.name {
+            "command" => self.command = reader.command(entry),
+            "after" => self.after = reader.names(entry),
+            "requires" => self.requires = reader.names(entry),
+            _ => return self.run.set(reader, entry),
         }
-        self.run.set(reader, entry)
+        true
     }
 }
 

@@ -1,24 +1,24 @@
 //! Walks one file's TOML and notes every problem on the way instead of stopping at the first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::value::{self, Wrong, describe};
-use super::{Field, RawBody, RawFile, RawPlugin, Table};
+use super::value::{self, OnSupervisorExit, OrphanTimeout, Wrong, describe};
+use super::{Field, Name, RawBody, RawFile, RawPlugin, Table};
 use crate::bus::Lane;
 use crate::config::report::{MAX_PROBLEMS, Remark, Report, nearest, quote};
 use crate::config::source::{Place, Source};
-use crate::supervisor::{EventKind, HookSpec, RestartPolicy};
+use crate::supervisor::{AtIntensity, CgroupUse, EventKind, HookSpec, RestartPolicy, SoftSignal};
 
 /// The parser may note an error a byte; past this size a broken file reports only its first.
 const MAX_RECOVERED: usize = 64 * 1024;
 
 /// Words people use for a key, where its spelling is too far off to be recognised.
-const OTHER_WORDS: [(&str, &str); 10] = [
+const OTHER_WORDS: [(&str, &str); 13] = [
     ("args", "command"),
     ("arguments", "command"),
     ("program", "command"),
@@ -29,6 +29,9 @@ const OTHER_WORDS: [(&str, &str); 10] = [
     ("instances", "replicas"),
     ("timeout", "start_timeout"),
     ("plugin", "plugins"),
+    ("depends_on", "requires"),
+    ("needs", "requires"),
+    ("success_exit_codes", "success_codes"),
 ];
 
 /// What one file says; `None` when it is not TOML.
@@ -185,21 +188,76 @@ impl Reader<'_, '_> {
         self.field(entry, value::kinds(entry.value))
     }
 
+    pub(super) fn at_intensity(&mut self, entry: &Entry<'_>) -> Option<Field<AtIntensity>> {
+        self.field(entry, value::at_intensity(entry.value))
+    }
+
+    pub(super) fn soft_signal(&mut self, entry: &Entry<'_>) -> Option<Field<Option<SoftSignal>>> {
+        self.field(entry, value::soft_signal(entry.value))
+    }
+
+    pub(super) fn exit_codes(&mut self, entry: &Entry<'_>) -> Option<Field<BTreeSet<u8>>> {
+        let read = self.list(entry, "a list of exit codes such as [0, 3]", |_, code| value::exit_code(code));
+        Some(Field { at: entry.at, key: entry.key.clone(), value: read.map(|codes| codes.into_iter().collect()) })
+    }
+
+    /// Names of other plugins.
+    pub(super) fn names(&mut self, entry: &Entry<'_>) -> Option<Field<Vec<Name>>> {
+        let read = self.list(entry, "a list of plugins such as [\"db\"]", |at, name| {
+            value::text(name).map(|text| Name { at, text })
+        });
+        Some(Field { at: entry.at, key: entry.key.clone(), value: read })
+    }
+
+    /// All items of a list, unless one of them is wrong.
+    fn list<T>(
+        &mut self,
+        entry: &Entry<'_>,
+        expected: &str,
+        read: impl Fn(Place, &DeValue<'_>) -> Result<T, Wrong>,
+    ) -> Option<Vec<T>> {
+        let Some(items) = entry.value.as_array() else {
+            let message = format!("expected {expected}, found {}", describe(entry.value));
+            self.report.problem(entry.at, &entry.key, message);
+            return None;
+        };
+        let mut all = Some(Vec::new());
+        for (index, item) in items.iter().enumerate() {
+            let at = self.place(item);
+            match (read(at, item.get_ref()), &mut all) {
+                (Ok(item), Some(all)) => all.push(item),
+                (Ok(_), None) => {}
+                (Err(wrong), _) => {
+                    self.report.problem(at, &format!("{}[{index}]", entry.key), wrong);
+                    all = None;
+                }
+            }
+        }
+        all
+    }
+
+    pub(super) fn cgroup(&mut self, entry: &Entry<'_>) -> Option<Field<CgroupUse>> {
+        self.field(entry, value::cgroup(entry.value))
+    }
+
+    pub(super) fn on_supervisor_exit(&mut self, entry: &Entry<'_>) -> Option<Field<OnSupervisorExit>> {
+        self.field(entry, value::on_supervisor_exit(entry.value))
+    }
+
+    pub(super) fn orphan_timeout(
+        &mut self,
+        entry: &Entry<'_>,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Field<OrphanTimeout>> {
+        self.field(entry, value::orphan_timeout(entry.value, range))
+    }
+
     /// A program and its arguments.
     pub(super) fn command(&mut self, entry: &Entry<'_>) -> Option<Field<Vec<String>>> {
         let Some(parts) = entry.value.as_array() else {
             return self.field(entry, Err(value::not_a_command(entry.value)));
         };
-        let mut read = Some(Vec::new());
-        for (index, part) in parts.iter().enumerate() {
-            match value::text(part.get_ref()) {
-                Ok(text) => read.iter_mut().for_each(|read| read.push(text.clone())),
-                Err(wrong) => {
-                    self.report.problem(self.place(part), &format!("{}[{index}]", entry.key), wrong);
-                    read = None;
-                }
-            }
-        }
+        let read = self.list(entry, "a list", |_, part| value::text(part));
         // What is wrong with the program is shown at the program, not where its list opens.
         let at = parts.iter().next().map_or(entry.at, |program| self.place(program));
         Some(Field { at, key: entry.key.clone(), value: read })
@@ -236,6 +294,8 @@ impl Reader<'_, '_> {
                 key: plugin.key,
                 is_table: table.is_some(),
                 command: body.command,
+                after: body.after,
+                requires: body.requires,
                 run: body.run,
             });
         }

@@ -8,24 +8,50 @@ use toml::de::DeValue;
 
 use crate::bus::Lane;
 use crate::config::report::{Remark, nearest, quote};
-use crate::supervisor::{EventKind, RestartPolicy};
+use crate::supervisor::{AtIntensity, CgroupUse, EventKind, RestartPolicy, SoftSignal};
 use crate::wire::{check_method, check_plugin_name};
 
 /// What is wrong with a value.
 pub(super) type Wrong = Remark;
 
 /// Variables that tell a plugin who it is; the supervisor alone sets them.
-const RESERVED_VARIABLES: [&str; 6] = [
+const RESERVED_VARIABLES: [&str; 7] = [
     "PLUGBUS_PROTOCOL",
     "PLUGBUS_BUS_DIR",
     "PLUGBUS_NAME",
     "PLUGBUS_INSTANCE",
     "PLUGBUS_CALL_URL",
     "PLUGBUS_SURVEY_URL",
+    "PLUGBUS_ORPHAN_TIMEOUT_MS",
 ];
 
 const RESTART: [(&str, RestartPolicy); 3] =
     [("always", RestartPolicy::Always), ("on-failure", RestartPolicy::OnFailure), ("never", RestartPolicy::Never)];
+
+const AT_INTENSITY: [(&str, AtIntensity); 2] = [("go-on", AtIntensity::GoOn), ("fail", AtIntensity::Fail)];
+
+/// What a plugin does when its supervisor has gone without stopping it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum OnSupervisorExit {
+    Keep,
+    Stop,
+}
+
+/// How long a plugin waits for a supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum OrphanTimeout {
+    /// As `on_supervisor_exit` has it.
+    Auto,
+    Off,
+    After(Duration),
+}
+
+const ON_SUPERVISOR_EXIT: [(&str, OnSupervisorExit); 2] =
+    [("keep", OnSupervisorExit::Keep), ("stop", OnSupervisorExit::Stop)];
+
+const CGROUP: [(&str, CgroupUse); 3] = [("auto", CgroupUse::Auto), ("on", CgroupUse::On), ("off", CgroupUse::Off)];
+
+const ORPHAN_TIMEOUT: [(&str, OrphanTimeout); 2] = [("auto", OrphanTimeout::Auto), ("off", OrphanTimeout::Off)];
 
 const UNITS: [(&str, u64); 7] = [
     ("B", 1),
@@ -96,20 +122,53 @@ pub(super) fn size(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Result<u6
 }
 
 pub(super) fn restart(value: &DeValue<'_>) -> Result<RestartPolicy, Wrong> {
-    one_of(&RESTART, "\"always\", \"on-failure\" or \"never\"", value)
+    choice(value, &RESTART)
+}
+
+pub(super) fn at_intensity(value: &DeValue<'_>) -> Result<AtIntensity, Wrong> {
+    choice(value, &AT_INTENSITY)
+}
+
+pub(super) fn soft_signal(value: &DeValue<'_>) -> Result<Option<SoftSignal>, Wrong> {
+    let signals = SoftSignal::ALL.map(|signal| (signal.as_str(), Some(signal)));
+    choice(value, &[&[("none", None)], &signals[..]].concat())
 }
 
 pub(super) fn lane(value: &DeValue<'_>) -> Result<Lane, Wrong> {
-    one_of(&Lane::ALL.map(|lane| (lane.name(), lane)), "\"direct\" or \"nng\"", value)
+    choice(value, &Lane::ALL.map(|lane| (lane.name(), lane)))
 }
 
-fn one_of<T: Copy>(known: &[(&str, T)], expected: &str, value: &DeValue<'_>) -> Result<T, Wrong> {
-    let text = value.as_str().ok_or_else(|| mismatch(expected, value))?;
-    match known.iter().find(|(name, _)| *name == text) {
-        Some((_, meant)) => Ok(*meant),
+pub(super) fn cgroup(value: &DeValue<'_>) -> Result<CgroupUse, Wrong> {
+    choice(value, &CGROUP)
+}
+
+pub(super) fn on_supervisor_exit(value: &DeValue<'_>) -> Result<OnSupervisorExit, Wrong> {
+    choice(value, &ON_SUPERVISOR_EXIT)
+}
+
+pub(super) fn orphan_timeout(value: &DeValue<'_>, range: RangeInclusive<Duration>) -> Result<OrphanTimeout, Wrong> {
+    match choice(value, &ORPHAN_TIMEOUT) {
+        Ok(word) => Ok(word),
+        Err(_) if value.as_str().is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit())) => {
+            duration(value, range).map(OrphanTimeout::After)
+        }
+        Err(wrong) => Err(Wrong { message: format!("{}, or a duration such as \"10s\"", wrong.message), ..wrong }),
+    }
+}
+
+/// One of a few words.
+fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Result<T, Wrong> {
+    let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+    let expected = match words.split_last() {
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    };
+    let text = value.as_str().ok_or_else(|| mismatch(&expected, value))?;
+    match choices.iter().find(|(word, _)| *word == text) {
+        Some((_, choice)) => Ok(*choice),
         None => Err(Wrong {
             message: format!("expected {expected}, found {}", quote(text)),
-            suggestion: nearest(text, known.iter().map(|(name, _)| name)),
+            suggestion: nearest(text, choices.iter().map(|(word, _)| word)),
         }),
     }
 }
@@ -140,6 +199,11 @@ pub(super) fn kinds(value: &DeValue<'_>) -> Result<Vec<EventKind>, Wrong> {
         })
     };
     list.iter().map(|value| kind(value.get_ref())).collect()
+}
+
+/// What a process can exit with.
+pub(super) fn exit_code(value: &DeValue<'_>) -> Result<u8, Wrong> {
+    whole(value, 0..=255).and_then(|code| u8::try_from(code).map_err(|error| error.to_string().into()))
 }
 
 /// A command that is not a list; a line for a shell is shown as one.

@@ -139,3 +139,14 @@ fn programs_that_cannot_run_are_warnings() {
         assert_eq!(files.relative(&command.join(" ")), format!("{path} a"));
     }
 }
+
+#[test]
+fn to_require_what_does_not_start_is_a_warning() {
+    let plugin = |name: &str, more: &str| format!("[plugins.{name}]\ncommand = ['hello']\n{more}\n");
+    let text =
+        plugin("web", "requires = ['db']") + &plugin("late", "after = ['db']") + &plugin("db", "enabled = false");
+    let files = Files::new(&[("a.toml", &text)]);
+    let expected = "a.toml:3:13: plugins.web.requires: db does not start with the supervisor (enabled = false), so web waits \
+                    until somebody starts it";
+    assert_eq!(files.warnings(&["a.toml"]), [expected]);
+}

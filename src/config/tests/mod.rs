@@ -3,7 +3,7 @@
 mod files;
 mod problems;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::bus::Lane;
 use crate::supervisor::{
-    BackoffSpec, EventKind, EventSpec, FlappingSpec, HookSpec, LogSpec, PluginSpec, RestartPolicy, SurveySpec,
+    AtIntensity, BackoffSpec, CgroupUse, EventKind, EventSpec, FlappingSpec, HookSpec, IntensitySpec, LogSpec,
+    PluginSpec, RestartPolicy, SoftSignal, SurveySpec,
 };
 
 /// A directory with configuration files, and a `bin` where one program, `hello`, is found.
@@ -90,7 +91,15 @@ fn a_plugin_with_all_defaults() {
         backoff: BackoffSpec { min: SECOND / 10, max: 60 * SECOND, jitter: 0.2, reset: 60 * SECOND },
         start_timeout: 10 * SECOND,
         stop_grace: 5 * SECOND,
+        orphan_timeout: None,
         enabled: true,
+        success_codes: BTreeSet::from([0]),
+        intensity: IntensitySpec { restarts: 10, within: 60 * SECOND, then: AtIntensity::GoOn },
+        wedge_grace: 10 * SECOND,
+        soft_signal: None,
+        soft_wait: 2 * SECOND,
+        after: vec![],
+        requires: vec![],
     };
     let expected = SupervisorSpec {
         bus: "default".into(),
@@ -105,6 +114,8 @@ fn a_plugin_with_all_defaults() {
             flapping: FlappingSpec { restarts: 5, within: 60 * SECOND },
         },
         sink: None,
+        cgroup: CgroupUse::Auto,
+        adopts_orphans: false,
         plugins: vec![PluginSpec {
             name: "hello".into(),
             command: vec![files.path("bin/hello").to_str().unwrap().into(), "-v".into()],
@@ -125,7 +136,8 @@ fn every_key_is_taken() {
          flapping = { restarts = 2, within = '3s' }\n\
          [defaults]\nreplicas = 3\nenabled = false\nenv = { A = 'all', B = 'all' }\nbackoff.jitter = 1\n\
          [plugins.z]\ncommand = ['hello']\ncwd = 'bin'\nreplicas = 2\nrestart = 'never'\nstart_timeout = '1m 30s'\n\
-         stop_grace = '0s'\nenabled = true\nbackoff = { min = '1ms', max = '1ms', reset = '0s' }\nenv.B = 'own'\n\
+         stop_grace = '0s'\nenabled = true\nsuccess_codes = [3, 0x04]\nwedge_grace = '1ms'\nsoft_signal = 'SIGQUIT'\n\
+         soft_wait = '0s'\nintensity = { restarts = 1, within = '1year', then = 'fail' }\nrequires = ['a', 'a']\nbackoff = { min = '1ms', max = '1ms', reset = '0s' }\nenv.B = 'own'\n\
          [plugins.a]\ncommand = ['hello']\nrestart = 'on-failure'\n",
     );
     let spec = loaded.spec;
@@ -150,6 +162,11 @@ fn every_key_is_taken() {
     assert_eq!(z.env, BTreeMap::from([("A".into(), "all".into()), ("B".into(), "own".into())]));
     assert_eq!((a.replicas, a.restart, a.enabled), (3, RestartPolicy::OnFailure, false));
     assert_eq!(a.env["B"], "all");
+    assert_eq!((z.success_codes.clone(), z.soft_signal), (BTreeSet::from([3, 4]), Some(SoftSignal::Quit)));
+    assert_eq!((z.wedge_grace, z.soft_wait), (tick, Duration::ZERO));
+    let within = Duration::from_secs(31_557_600);
+    assert_eq!(z.intensity, IntensitySpec { restarts: 1, within, then: AtIntensity::Fail });
+    assert_eq!((&z.requires[..], &a.after[..]), (&["a".to_owned(), "a".to_owned()][..], &[][..]));
 }
 
 #[test]
@@ -189,7 +206,10 @@ fn the_commented_example_is_whole() {
 #[test]
 fn there_is_no_second_place_of_defaults() {
     let needed = ["name", "interval", "deadline", "misses", "max_size", "keep", "cwd", "replicas", "restart", "min"];
-    for key in needed.into_iter().chain(["max", "jitter", "reset", "start_timeout", "stop_grace", "enabled"]) {
+    let more =
+        ["max", "jitter", "reset", "start_timeout", "stop_grace", "enabled", "success_codes", "restarts", "within"];
+    let most = ["then", "wedge_grace", "soft_signal", "soft_wait"];
+    for key in needed.into_iter().chain(more).chain(most) {
         let text: Vec<_> = DEFAULTS.lines().filter(|line| !line.starts_with(&format!("{key} = "))).collect();
         assert_eq!(text.len() + 1, DEFAULTS.lines().count(), "{key} has one default");
         let source = |path: &str, text: String| Source { path: path.into(), text };
@@ -197,5 +217,20 @@ fn there_is_no_second_place_of_defaults() {
         let error = compile(&[source("built in", text.join("\n")), plugin], vec![], &Programs::new([])).unwrap_err();
         let expected = "built in:1:1: a key has no default: plugbus itself is at fault";
         assert_eq!(error.to_string(), expected, "{key}");
+    }
+}
+
+#[test]
+fn how_long_an_orphan_waits() {
+    for (keys, expected) in [
+        ("", None),
+        ("orphan_timeout = '2s'", Some(2 * SECOND)),
+        ("orphan_timeout = 'off'", None),
+        ("on_supervisor_exit = 'stop'", Some(10 * SECOND)),
+        ("on_supervisor_exit = 'stop'\norphan_timeout = '1m'", Some(60 * SECOND)),
+    ] {
+        let files = Files::new(&[("a.toml", &format!("[plugins.x]\ncommand = ['/bin/true']\n{keys}"))]);
+        let loaded = load(&[files.path("a.toml")]).unwrap();
+        assert_eq!(loaded.spec.plugins[0].orphan_timeout, expected, "{keys}");
     }
 }

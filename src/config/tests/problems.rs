@@ -54,9 +54,41 @@ fn unknown_keys() {
         (
             "[defaults]\ncommand = ['hello']",
             &["a.toml:2:1: defaults.command: unknown key; known here: cwd, env, replicas, restart, backoff, \
-               start_timeout, stop_grace, enabled"],
+               start_timeout, stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, \
+               wedge_grace, soft_signal, soft_wait"],
         ),
-        ("bus.\"a b\\u001b\" = 1", &["a.toml:1:5: bus.\"a b\\u{1b}\": unknown key; known here: name, lane"]),
+        ("bus.\"a b\\u001b\" = 1", &["a.toml:1:5: bus.\"a b\\u{1b}\": unknown key; known here: name, lane, cgroup"]),
+    ]);
+}
+
+#[test]
+fn what_becomes_of_orphans() {
+    check_problems(&[
+        (
+            "[defaults]\non_supervisor_exit = 'stay'",
+            &["a.toml:2:22: defaults.on_supervisor_exit: expected \"keep\" or \"stop\", found \"stay\""],
+        ),
+        (
+            "[defaults]\norphan_timeout = 'of'",
+            &[
+                "a.toml:2:18: defaults.orphan_timeout: expected \"auto\" or \"off\", found \"of\", or a duration such as \
+               \"10s\" (did you mean \"off\"?)",
+            ],
+        ),
+        (
+            "[defaults]\norphan_timeout = '0s'",
+            &["a.toml:2:18: defaults.orphan_timeout: must be 1ms to 1year, not \"0s\""],
+        ),
+        (
+            "[defaults]\non_supervisor_exit = 'stop'\norphan_timeout = 'off'",
+            &["a.toml:3:18: defaults.orphan_timeout: on_supervisor_exit = \"stop\" needs a time after which: \
+               orphan_timeout must not be \"off\""],
+        ),
+        ("bus.cgroup = true", &["a.toml:1:14: bus.cgroup: expected \"auto\", \"on\" or \"off\", found true"]),
+        (
+            "defaults.env.PLUGBUS_ORPHAN_TIMEOUT_MS = '1'",
+            &["a.toml:1:14: defaults.env.PLUGBUS_ORPHAN_TIMEOUT_MS: is set by the supervisor: choose another name"],
+        ),
     ]);
 }
 
@@ -241,6 +273,83 @@ fn plugins_that_cannot_be() {
         (
             "[plugins.x]\ncommand = ['hello']\ncwd = 'a.toml/..'",
             &["a.toml:3:7: plugins.x.cwd: \"a.toml/..\" is not a directory: create it or name another"],
+        ),
+    ]);
+}
+
+#[test]
+fn dependencies_that_cannot_be() {
+    let hello = "command = ['hello']\n";
+    check_problems(&[
+        (
+            &format!(
+                "[plugins.web]\n{hello}requires = ['bd', 'zzzzzz']\nafter = 'db'\n[plugins.db]\n{hello}after = [1]"
+            ),
+            &[
+                "a.toml:3:13: plugins.web.requires: \"bd\" is no plugin of this configuration",
+                "a.toml:3:19: plugins.web.requires: \"zzzzzz\" is no plugin of this configuration",
+                "a.toml:4:9: plugins.web.after: expected a list of plugins such as [\"db\"], found the string \"db\"",
+                "a.toml:7:10: plugins.db.after[0]: expected a string, found the integer 1",
+            ],
+        ),
+        (
+            &format!("[plugins.web]\n{hello}requires = ['databse']\n[plugins.database]\n{hello}"),
+            &[
+                "a.toml:3:13: plugins.web.requires: \"databse\" is no plugin of this configuration (did you mean \"database\"?)",
+            ],
+        ),
+        (
+            &format!("[plugins.a]\n{hello}after = ['a']"),
+            &["a.toml:3:10: plugins.a.after: a plugin cannot wait for itself"],
+        ),
+        (
+            &format!(
+                "[plugins.a]\n{hello}after = ['b']\n[plugins.b]\n{hello}requires = ['c']\n[plugins.c]\n{hello}after = ['x', \
+                 'a']\n[plugins.x]\n{hello}after = ['y']\n[plugins.y]\n{hello}requires = ['x']"
+            ),
+            &[
+                "a.toml:3:10: plugins.a.after: a circle: a → b → c → a, so none of them could ever start",
+                "a.toml:12:10: plugins.x.after: a circle: x → y → x, so none of them could ever start",
+            ],
+        ),
+        (
+            "[defaults]\nafter = ['a']",
+            &[
+                "a.toml:2:1: defaults.after: unknown key; known here: cwd, env, replicas, restart, backoff, start_timeout, \
+               stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, wedge_grace, \
+               soft_signal, soft_wait",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn restarts_that_cannot_be() {
+    check_problems(&[
+        (
+            "defaults.success_codes = 0",
+            &[
+                "a.toml:1:26: defaults.success_codes: expected a list of exit codes such as [0, 3], found the integer 0",
+            ],
+        ),
+        (
+            "defaults.success_codes = [0, 256, 'SIGTERM']",
+            &[
+                "a.toml:1:30: defaults.success_codes[1]: must be 0 to 255, not 256",
+                "a.toml:1:35: defaults.success_codes[2]: expected a whole number, found the string \"SIGTERM\"",
+            ],
+        ),
+        ("defaults.intensity.restarts = 0", &["a.toml:1:31: defaults.intensity.restarts: must be 1 to 1000, not 0"]),
+        (
+            "defaults.intensity.then = 'give-up'",
+            &["a.toml:1:27: defaults.intensity.then: expected \"go-on\" or \"fail\", found \"give-up\""],
+        ),
+        (
+            "defaults.soft_signal = 'SIGQIT'",
+            &[
+                "a.toml:1:24: defaults.soft_signal: expected \"none\", \"SIGABRT\", \"SIGHUP\", \"SIGINT\", \"SIGQUIT\", \
+                 \"SIGUSR1\" or \"SIGUSR2\", found \"SIGQIT\" (did you mean \"SIGQUIT\"?)",
+            ],
         ),
     ]);
 }

@@ -6,18 +6,30 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::Dispatcher;
-use super::attend::{Attendance, ProcessCommand};
+use super::attend::{Attendance, ProcessCommand, Start};
 use super::slot::Attended;
 use crate::bus::{Card, new_instance};
 use crate::supervisor::journal::now_in_words;
 use crate::supervisor::output::Source;
-use crate::supervisor::process::Launch;
+use crate::supervisor::process::{Launch, Tree};
+use crate::supervisor::startup::InstanceRecord;
 use crate::supervisor::unit::{Change, Epoch, UnitAction, UnitEvent, UnitState, duration_in_words};
 use crate::wire::{Info, PROTOCOL};
 
 impl Dispatcher {
-    /// The only way in which a unit ever changes.
+    /// The only way in which a unit ever changes; those that it concerns are told what it means for them.
     pub(super) fn tell(&mut self, unit: usize, event: UnitEvent) {
+        if let UnitEvent::Asked(_) = &event {
+            self.regate(unit);
+        }
+        let before = self.outlook(unit);
+        self.tell_alone(unit, event);
+        if self.outlook(unit) != before {
+            self.pass_on(unit);
+        }
+    }
+
+    pub(super) fn tell_alone(&mut self, unit: usize, event: UnitEvent) {
         if let UnitEvent::Spawned { process, .. } = &event
             && let Some(attended) = &mut self.slots[unit].attended
         {
@@ -36,7 +48,9 @@ impl Dispatcher {
     fn act(&mut self, unit: usize, action: UnitAction) {
         match action {
             UnitAction::Spawn { epoch } => self.spawn(unit, epoch),
+            UnitAction::TakeBack { epoch } => self.take_back(unit, epoch),
             UnitAction::Terminate { epoch } => self.command(unit, epoch, ProcessCommand::Terminate),
+            UnitAction::Urge { epoch, signal } => self.command(unit, epoch, ProcessCommand::Urge(signal)),
             UnitAction::Kill { epoch } => self.command(unit, epoch, ProcessCommand::Kill),
             UnitAction::PublishCard { epoch, info } => self.publish(unit, epoch, info),
             UnitAction::WithdrawCard { epoch } => self.withdraw(unit, epoch),
@@ -47,22 +61,56 @@ impl Dispatcher {
     }
 
     fn spawn(&mut self, unit: usize, epoch: Epoch) {
-        let slot = &mut self.slots[unit];
         let instance = new_instance();
-        let source = Arc::new(Source::new(&slot.unit.spec().name, &instance, Arc::clone(&slot.dropped_lines)));
-        // A unit sends at most one SIGTERM and one SIGKILL to each process.
-        let (commands, orders) = mpsc::channel(4);
-        slot.attended =
-            Some(Attended { epoch, instance: instance.clone(), pid: None, commands, source: Arc::clone(&source) });
-        match Launch::new(slot.unit.spec(), &instance, &self.workshop.dir, self.workshop.lane) {
+        let (source, orders) = self.attend(unit, epoch, &instance, None);
+        let slot = &self.slots[unit];
+        let spec = slot.unit.spec();
+        match Launch::new(spec, &instance, &self.workshop.dir, self.workshop.lane) {
             Ok(launch) => {
+                let cgroup = self.workshop.cgroups.as_ref().map(|groups| groups.of(&spec.name, &instance));
+                let record = InstanceRecord {
+                    replica: Some(slot.unit.replica()),
+                    restarts: slot.unit.restarts(),
+                    fingerprint: Some(Launch::fingerprint(spec)),
+                    cgroup: cgroup.as_ref().map(|cgroup| cgroup.path().into()),
+                    ..InstanceRecord::planned(spec.name.clone(), instance.clone())
+                };
+                let tree = Tree::marked(self.workshop.dir.path(), &instance).with_cgroup(cgroup);
                 self.instances.insert(instance, (unit, epoch));
+                let start = Start { launch, tree, record };
                 let workshop = self.workshop.clone();
-                tokio::spawn(Attendance { unit, epoch, launch, source, commands: orders, workshop }.run());
+                tokio::spawn(Attendance { unit, epoch, source, commands: orders, workshop }.start(start));
             }
             // Told in line with everything else: the unit is in the middle of its own step.
             Err(error) => self.spawn_later_failed(unit, epoch, error.to_string()),
         }
+    }
+
+    /// Prepares to look after a process of that instance.
+    fn attend(
+        &mut self,
+        unit: usize,
+        epoch: Epoch,
+        instance: &str,
+        pid: Option<u32>,
+    ) -> (Arc<Source>, mpsc::Receiver<ProcessCommand>) {
+        let slot = &mut self.slots[unit];
+        let source = Arc::new(Source::new(&slot.unit.spec().name, instance, Arc::clone(&slot.dropped_lines)));
+        // A unit sends at most one soft signal, one SIGTERM and one SIGKILL to each process, and it may be let go.
+        let (commands, orders) = mpsc::channel(4);
+        slot.attended =
+            Some(Attended { epoch, instance: instance.to_owned(), pid, commands, source: Arc::clone(&source) });
+        (source, orders)
+    }
+
+    fn take_back(&mut self, unit: usize, epoch: Epoch) {
+        let Some(inherited) = self.slots[unit].inherited.take() else { return };
+        let instance = inherited.record.instance.clone();
+        let pid = inherited.process.as_ref().map(|process| process.id().pid);
+        let (source, orders) = self.attend(unit, epoch, &instance, pid);
+        self.instances.insert(instance, (unit, epoch));
+        let workshop = self.workshop.clone();
+        tokio::spawn(Attendance { unit, epoch, source, commands: orders, workshop }.take_back(inherited));
     }
 
     fn spawn_later_failed(&self, unit: usize, epoch: Epoch, error: String) {
@@ -120,7 +168,8 @@ impl Dispatcher {
         self.changed = true;
         let slot = &mut self.slots[unit];
         slot.since = now_in_words();
-        let failed = matches!(change.to, UnitState::BackingOff | UnitState::Failed | UnitState::Silent);
+        let failed =
+            matches!(change.to, UnitState::BackingOff | UnitState::Failed | UnitState::Silent | UnitState::Wedged);
         let output = slot.attended.as_ref().filter(|_| failed).map(|attended| attended.source.recent());
         self.journal.changed(slot.subject(), change, &output.unwrap_or_default());
         let spec = &self.spec.events.flapping;

@@ -1,4 +1,4 @@
-//! One process, from its start until it is reaped: the task that owns it.
+//! One process, from its start or its being found until nothing of it is left: the task that owns it.
 //!
 //! Alone here is a process signalled and reaped, so no signal can come after the reaping. Its events reach the
 //! dispatcher in the order in which they happened.
@@ -7,23 +7,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 
 use crate::bus::{BusDir, Lane};
-use crate::supervisor::output::{Intake, Source};
-use crate::supervisor::process::{Launch, Process, SpawnError, Spawned, spawn};
-use crate::supervisor::startup::InstanceRecord;
-use crate::supervisor::unit::{Epoch, UnitEvent};
+use crate::supervisor::SoftSignal;
+use crate::supervisor::journal::{Journal, Subject};
+use crate::supervisor::output::{Capture, Intake, Source};
+use crate::supervisor::process::{Cgroups, Launch, Process, SpawnError, Spawned, Survivor, Tree, spawn};
+use crate::supervisor::startup::{Inherited, InstanceRecord};
+use crate::supervisor::unit::{Epoch, ExitState, UnitEvent};
 
-/// How long the exit of a process waits for the end of its output, to know its last words.
+/// How long the exit of a process waits for the end of its output, to know its last words, and of its children.
 const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// How long it waits for the sink to hand over what it has of a process that was taken back.
+const RECAPTURE: Duration = Duration::from_millis(200);
 
 /// What the task is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ProcessCommand {
     /// SIGTERM and SIGCONT to the group.
     Terminate,
+    /// A signal to the leader, so that it leaves a trace of what it is at.
+    Urge(SoftSignal),
     /// SIGKILL to the group.
     Kill,
+    /// Leave it to itself, and to the next supervisor.
+    LetGo,
 }
 
 /// What happened, and to which unit.
@@ -36,75 +46,159 @@ pub(super) struct Workshop {
     /// What plugins are told to have their calls carried by.
     pub(super) lane: Lane,
     pub(super) output: Intake,
+    pub(super) journal: Journal,
+    /// Where instances get a cgroup each; `None` where there are none to be had.
+    pub(super) cgroups: Option<Cgroups>,
     pub(super) events: mpsc::Sender<Told>,
     /// Starts that go on at once; each holds a thread while the system executes a program.
     pub(super) starts: Arc<Semaphore>,
 }
 
-/// One process to be.
+/// One process to be looked after.
 #[derive(Debug)]
 pub(super) struct Attendance {
     pub(super) unit: usize,
     pub(super) epoch: Epoch,
-    pub(super) launch: Launch,
     pub(super) source: Arc<Source>,
     pub(super) commands: mpsc::Receiver<ProcessCommand>,
     pub(super) workshop: Workshop,
 }
 
+/// A process to be.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) launch: Launch,
+    pub(super) tree: Tree,
+    pub(super) record: InstanceRecord,
+}
+
+/// What became of a process that was looked after.
+enum Fate {
+    Exited,
+    LetGo,
+    /// The dispatcher is gone without a word.
+    Abandoned,
+}
+
 impl Attendance {
-    /// Starts the process, obeys, and tells when it is gone.
+    /// Starts a process, obeys, and tells when it is gone.
     ///
     /// # Cancel safety
     /// Dropping it kills the process and its group.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn start(self, start: Start) {
         let epoch = self.epoch;
-        let (spawned, record) = match self.spawn().await {
-            Ok(started) => started,
-            Err(error) => {
-                self.tell(UnitEvent::SpawnFailed { epoch, error: error.to_string() }).await;
-                return;
+        match self.spawn(start).await {
+            Ok((Spawned { process, stdout, stderr }, record)) => {
+                let capture = self.workshop.output.capture(Arc::clone(&self.source), stdout, stderr);
+                let instance = record.instance.clone();
+                self.tell(UnitEvent::Spawned { epoch, instance, process: process.id() }).await;
+                self.look_after(process, tokio::spawn(std::future::ready(capture)), record).await;
             }
-        };
-        let Spawned { mut process, stdout, stderr } = spawned;
-        let capture = self.workshop.output.capture(Arc::clone(&self.source), stdout, stderr);
-        let instance = record.instance.clone();
-        self.tell(UnitEvent::Spawned { epoch, instance, process: process.id() }).await;
-        if self.obey(&mut process).await.is_none() {
-            // Nobody is left to tell; dropping the process ends it.
-            return;
+            Err(error) => self.tell(UnitEvent::SpawnFailed { epoch, error: error.to_string() }).await,
         }
-        let exit = process.reap();
-        record.remove(&self.workshop.dir);
-        let last_line = capture.last_words(LAST_WORDS).await;
-        self.tell(UnitEvent::Exited { epoch, exit, last_line }).await;
     }
 
-    async fn spawn(&self) -> Result<(Spawned, InstanceRecord), SpawnError> {
+    /// Takes over a process that another supervisor started, or only tells of its exit.
+    ///
+    /// # Cancel safety
+    /// Dropping it kills the process and its group.
+    pub(super) async fn take_back(self, inherited: Inherited) {
+        let Inherited { record, process, tree, .. } = inherited;
+        let (output, source) = (self.workshop.output.clone(), Arc::clone(&self.source));
+        // Apart, because the sink may have to be started first, and the process may exit meanwhile.
+        let capture = tokio::spawn(async move { output.recapture(source).await });
+        match process {
+            Some(process) => {
+                // It may have been found by other means than a record.
+                write_down(&record, &self.workshop.dir);
+                self.look_after(process, capture, record).await;
+            }
+            None => {
+                let ending = tokio::spawn(async move { tree.end().await });
+                self.bury(ExitState::Unknown, capture, ending, &record).await;
+            }
+        }
+    }
+
+    async fn look_after(mut self, mut process: Process, capture: JoinHandle<Capture>, record: InstanceRecord) {
+        match self.obey(&mut process).await {
+            Fate::Exited => {
+                let pid = process.id().pid;
+                tracing::debug!(pid, plugin = record.name, "exited");
+                let exit = process.exit().await;
+                let ending = tokio::spawn(process.end_tree());
+                self.bury(exit, capture, ending, &record).await;
+            }
+            Fate::LetGo => process.let_go(),
+            // Nobody is left to tell; dropping the process ends it.
+            Fate::Abandoned => {}
+        }
+    }
+
+    /// Tells of an exit as soon as its circumstances are known, and stays until nothing of the process is left.
+    async fn bury(
+        &self,
+        exit: ExitState,
+        capture: JoinHandle<Capture>,
+        mut ending: JoinHandle<Vec<Survivor>>,
+        record: &InstanceRecord,
+    ) {
+        let last_words = async {
+            let capture = tokio::time::timeout(RECAPTURE, capture).await.ok()?.ok()?;
+            capture.last_words(LAST_WORDS).await
+        };
+        let (last_line, ended) = tokio::join!(last_words, tokio::time::timeout(LAST_WORDS, &mut ending));
+        self.tell(UnitEvent::Exited { epoch: self.epoch, exit, last_line }).await;
+        let survivors = match ended {
+            Ok(ended) => ended,
+            Err(_) => ending.await,
+        };
+        match survivors.unwrap_or_default().as_slice() {
+            [] => record.remove(&self.workshop.dir),
+            // The record stays: by it the next supervisor looks for them again.
+            survivors => self.name(survivors, record),
+        }
+    }
+
+    fn name(&self, survivors: &[Survivor], record: &InstanceRecord) {
+        let subject = Subject {
+            plugin: &record.name,
+            replica: record.replica.unwrap_or_default(),
+            instance: Some(&record.instance),
+            pid: Some(record.process.pid),
+        };
+        for survivor in survivors {
+            self.workshop.journal.noted(subject, &format!("left behind, and SIGKILL does not end it: {survivor}"));
+        }
+    }
+
+    async fn spawn(&self, start: Start) -> Result<(Spawned, InstanceRecord), SpawnError> {
         // The semaphore is never closed.
         let _permit = self.workshop.starts.acquire().await;
-        let (launch, dir) = (self.launch.clone(), self.workshop.dir.clone());
-        let (name, instance) = self.source.identity();
-        let start = tokio::task::spawn_blocking(move || {
+        let dir = self.workshop.dir.clone();
+        let spawning = tokio::task::spawn_blocking(move || {
+            let Start { launch, tree, mut record } = start;
             // Twice: whoever kills the supervisor in between must not leave a process that nobody knows of.
-            let mut record = InstanceRecord::planned(name, instance);
             write_down(&record, &dir);
-            let spawned = spawn(&launch).inspect_err(|_| record.remove(&dir))?;
+            let spawned = spawn(&launch, tree).inspect_err(|_| record.remove(&dir))?;
             record.process = spawned.process.id();
             write_down(&record, &dir);
             Ok((spawned, record))
         });
-        start.await.unwrap_or_else(|error| Err(SpawnError::System(error.to_string())))
+        spawning.await.unwrap_or_else(|error| Err(SpawnError::System(error.to_string())))
     }
 
-    /// Waits for the exit and passes on signals until then; `None` when the dispatcher is gone.
-    async fn obey(&mut self, process: &mut Process) -> Option<()> {
+    /// Waits for the exit and passes on signals until then.
+    async fn obey(&mut self, process: &mut Process) -> Fate {
         loop {
             tokio::select! {
-                () = process.exited() => return Some(()),
-                command = self.commands.recv() => match command? {
-                    ProcessCommand::Terminate => process.terminate_group(),
-                    ProcessCommand::Kill => process.kill_group(),
+                () = process.exited() => return Fate::Exited,
+                command = self.commands.recv() => match command {
+                    Some(ProcessCommand::Terminate) => process.terminate_group(),
+                    Some(ProcessCommand::Urge(signal)) => process.urge(signal),
+                    Some(ProcessCommand::Kill) => process.kill(),
+                    Some(ProcessCommand::LetGo) => return Fate::LetGo,
+                    None => return Fate::Abandoned,
                 },
             }
         }

@@ -1,6 +1,6 @@
 //! Which plugins there are: the configuration with the operator's word over it, and what changes when either does.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -10,6 +10,7 @@ use super::orders::{Goal, OrderAnswer, OrderRefusal};
 use super::slot::Slot;
 use crate::supervisor::control::OWN_NAME;
 use crate::supervisor::operator::{Operator, Scaled};
+use crate::supervisor::policy::dependency::start_order;
 use crate::supervisor::policy::plan::{Difference, Step, plan};
 use crate::supervisor::report::{ReloadReport, ScaledPlugin};
 use crate::supervisor::unit::{Epoch, Unit, UnitCommand, UnitEvent};
@@ -105,9 +106,14 @@ impl Dispatcher {
 
     /// Takes units away that were to go and are at rest.
     pub(super) fn bury(&mut self) {
-        for unit in self.slots.which(|slot| slot.retiring && slot.unit.state().is_at_rest()) {
-            self.timers.set(unit, None);
-            self.slots.remove(unit);
+        let at_rest = self.slots.which(|slot| slot.retiring && slot.unit.state().is_at_rest());
+        for unit in &at_rest {
+            self.timers.set(*unit, None);
+            self.slots.remove(*unit);
+        }
+        if !at_rest.is_empty() {
+            // For some of the others it was stopped; now it is not there.
+            self.slots.all().into_iter().for_each(|unit| self.regate(unit));
         }
     }
 
@@ -181,7 +187,14 @@ impl Dispatcher {
     }
 
     fn change_to(&mut self, plugins: Vec<PluginSpec>) {
-        for step in plan(&self.plugins, &plugins) {
+        let mut steps = plan(&self.plugins, &plugins);
+        let (before, after) = (ranks(&self.plugins), ranks(&plugins));
+        let rank = |ranks: &HashMap<&str, usize>, name: &str| ranks.get(name).copied().unwrap_or_default();
+        steps.sort_by_key(|step| match step {
+            Step::Remove(name) => (0, usize::MAX - rank(&before, name)),
+            Step::Add(spec) | Step::Update { spec, .. } => (1, rank(&after, &spec.name)),
+        });
+        for step in steps {
             match step {
                 Step::Remove(name) => self.retire(|slot| slot.unit.spec().name == name),
                 Step::Add(spec) => (0..spec.replicas).for_each(|replica| self.bring_in(&spec, replica)),
@@ -279,6 +292,14 @@ impl Dispatcher {
         report.unchanged = plugins.saturating_sub(touched).try_into().unwrap_or(u64::MAX);
         report
     }
+}
+
+/// The place of each plugin in the order in which they start.
+fn ranks(plugins: &[PluginSpec]) -> HashMap<&str, usize> {
+    let named: Vec<_> = plugins.iter().map(|spec| (spec.name.as_str(), spec.dependencies())).collect();
+    // Circles are refused where specs come in.
+    let order = start_order(&named).unwrap_or_default();
+    order.into_iter().enumerate().map(|(rank, place)| (named[place].0, rank)).collect()
 }
 
 fn check_replicas(replicas: u32) -> Result<(), OrderRefusal> {

@@ -8,12 +8,14 @@
 mod act;
 mod attend;
 mod changes;
+mod gates;
 mod orders;
 mod request;
 mod requests;
 mod rolling;
 mod slot;
 mod slots;
+mod succession;
 mod surveys;
 mod timers;
 mod waiting;
@@ -27,10 +29,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use super::journal::Journal;
 use super::operator::Operator;
 use super::output::Intake;
+use super::process::Cgroups;
 use super::report::SurveyReport;
+use super::startup::Inherited;
 use super::survey::{Connected, Rounds, Survey};
 use super::unit::{Epoch, RunProcess, UnitCommand, UnitEvent, UnitState, duration_in_words};
-use super::{PluginSpec, SupervisorSpec};
+use super::{PluginSpec, SupervisorEnd, SupervisorSpec};
 use crate::bus::{BusDir, PeerEvent};
 use attend::{Told, Workshop};
 pub(super) use changes::Reload;
@@ -60,6 +64,8 @@ pub(super) struct Setting {
     pub(super) dir: BusDir,
     pub(super) output: Intake,
     pub(super) journal: Journal,
+    pub(super) cgroups: Option<Cgroups>,
+    pub(super) inheritance: Vec<Inherited>,
     pub(super) survey: Survey,
     pub(super) requests: mpsc::Receiver<Request>,
     /// Closed when the handle is gone.
@@ -97,16 +103,20 @@ pub(super) struct Dispatcher {
     owner: watch::Receiver<()>,
     started: Instant,
     stopping: bool,
+    /// Units are told how those stand that they depend on.
+    gated: bool,
+    /// Every plugin was let go: nothing is done to any of them any more.
+    leaving: bool,
     /// A unit changed its state since those who wait were last looked at.
     changed: bool,
 }
 
 impl Dispatcher {
     pub(super) fn new(setting: Setting, now: Instant) -> Self {
-        let Setting { spec, dir, output, journal, survey, requests, owner } = setting;
+        let Setting { spec, dir, output, journal, cgroups, inheritance, survey, requests, owner } = setting;
         let (tell, events) = mpsc::channel(EVENTS);
-        let workshop =
-            Workshop { dir, lane: spec.lane, output, events: tell, starts: Arc::new(Semaphore::new(STARTS)) };
+        let (starts, lane) = (Arc::new(Semaphore::new(STARTS)), spec.lane);
+        let workshop = Workshop { dir, lane, output, journal: journal.clone(), cgroups, events: tell, starts };
         let mut dispatcher = Self {
             operator: Operator::default(),
             remembered: Operator::default(),
@@ -129,19 +139,22 @@ impl Dispatcher {
             owner,
             started: now,
             stopping: false,
+            gated: false,
+            leaving: false,
             changed: false,
             spec,
             journal,
         };
         dispatcher.take_stock();
+        dispatcher.inherit(inheritance);
         dispatcher
     }
 
-    /// Starts what is enabled and works until everything has been stopped.
+    /// Starts what is enabled and works until everything has been stopped, or let go.
     ///
     /// # Cancel safety
     /// Dropping it kills every plugin.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self) -> SupervisorEnd {
         self.start_enabled();
         while !self.is_over() {
             let next = self.next_deadline();
@@ -157,21 +170,28 @@ impl Dispatcher {
             self.on_time(next);
             self.serve_waiters();
         }
-        self.survey.end().await;
+        let end = if self.leaving { SupervisorEnd::Left } else { SupervisorEnd::Stopped };
+        self.part().await;
+        end
     }
 
     fn start_enabled(&mut self) {
         for unit in self.slots.all() {
-            let spec = self.slots[unit].unit.spec();
-            if spec.enabled && !self.operator.stopped.contains(&spec.name) {
+            if self.starts_by_itself(unit) {
                 self.tell(unit, UnitEvent::Asked(UnitCommand::Start));
             }
         }
+        self.open_gates();
+    }
+
+    fn starts_by_itself(&self, unit: usize) -> bool {
+        let spec = self.slots[unit].unit.spec();
+        spec.enabled && !self.operator.stopped.contains(&spec.name)
     }
 
     /// Whether all has been stopped that could be.
     fn is_over(&self) -> bool {
-        self.stopping && self.slots.iter().all(|slot| slot.unit.is_settled())
+        self.leaving || self.stopping && self.slots.iter().all(|slot| slot.unit.is_settled())
     }
 
     fn on_event(&mut self, unit: usize, event: UnitEvent) {
@@ -201,7 +221,7 @@ impl Dispatcher {
             return;
         }
         self.journal.own("stopping");
-        for unit in self.slots.all().into_iter().rev() {
+        for unit in self.in_start_order().into_iter().rev() {
             self.tell(unit, UnitEvent::Asked(UnitCommand::Stop));
         }
         self.changed = true;

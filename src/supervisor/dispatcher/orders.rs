@@ -96,7 +96,7 @@ impl Goal {
             Wanted::Down if state.is_at_rest() => Progress::There,
             Wanted::Down => Progress::Underway,
             Wanted::Up(old) if state.takes_calls() && unit.is_some_and(|unit| unit.epoch() > old) => Progress::There,
-            Wanted::Up(_) if state.is_at_rest() || state == UnitState::BackingOff => Progress::Off,
+            Wanted::Up(_) if state == UnitState::BackingOff || unit.is_none_or(Unit::is_hopeless) => Progress::Off,
             Wanted::Up(_) => Progress::Underway,
         }
     }
@@ -241,8 +241,13 @@ impl Dispatcher {
                 |unit: &usize| exact || !revives || self.slots[*unit].unit.state() != UnitState::Disabled;
             picked.units.extend(found.into_iter().filter(in_service));
         }
-        picked.units.sort_unstable();
-        picked.units.dedup();
+        // Each after those that it depends on, or before them where they are to end.
+        let order = self.in_start_order();
+        let ends = matches!(query.order, Order::Stop | Order::Disable | Order::Remove);
+        picked.units = order.into_iter().filter(|unit| picked.units.contains(unit)).collect();
+        if ends {
+            picked.units.reverse();
+        }
         picked.names = picked.units.iter().map(|unit| self.slots[*unit].unit.spec().name.clone()).collect();
         picked.names.dedup();
         Ok(picked)

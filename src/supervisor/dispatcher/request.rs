@@ -36,6 +36,8 @@ pub(in crate::supervisor) enum Request {
     Reload(Reload),
     /// Stop every plugin, then end.
     Stop,
+    /// End, and leave every plugin as it is.
+    Leave,
 }
 
 /// A plugin that is not ready, and why.

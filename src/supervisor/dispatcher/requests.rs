@@ -39,6 +39,7 @@ impl Dispatcher {
             Request::Add { request, wait, answer } => self.on_add(request, wait, answer),
             Request::Reload(reload) => self.on_reload(reload),
             Request::Stop => self.stop_all(),
+            Request::Leave => self.let_go(),
         }
     }
 
@@ -96,10 +97,9 @@ impl Dispatcher {
     /// Whether all that is enabled is ready; `None` while that may still come.
     fn readiness(&self) -> Option<Result<(), Vec<NotReady>>> {
         let enabled = || self.slots.iter().map(|slot| &slot.unit).filter(|unit| unit.is_wanted());
-        let is_hopeless = |unit: &Unit| unit.state().is_at_rest();
         if enabled().all(|unit| unit.state().takes_calls()) {
             Some(Ok(()))
-        } else if self.stopping || enabled().any(is_hopeless) {
+        } else if self.stopping || enabled().any(Unit::is_hopeless) {
             Some(Err(self.not_ready()))
         } else {
             None

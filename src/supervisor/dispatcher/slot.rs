@@ -11,6 +11,7 @@ use crate::supervisor::journal::Subject;
 use crate::supervisor::output::Source;
 use crate::supervisor::policy::flapping::Flapping;
 use crate::supervisor::report::PluginStatus;
+use crate::supervisor::startup::Inherited;
 use crate::supervisor::unit::{Epoch, Unit};
 
 /// A unit, its process's task, and its output.
@@ -22,6 +23,8 @@ pub(super) struct Slot {
     /// The process that it has, is starting, or had last.
     pub(super) attended: Option<Attended>,
     pub(super) dropped_lines: Arc<AtomicU64>,
+    /// What a supervisor before this one left of it, until the unit takes it back.
+    pub(super) inherited: Option<Inherited>,
     /// It is to be taken away once it is at rest.
     pub(super) retiring: bool,
     pub(super) flapping: Flapping,
@@ -40,8 +43,15 @@ pub(super) struct Attended {
 
 impl Slot {
     pub(super) fn new(unit: Unit) -> Self {
-        let (dropped_lines, flapping) = (Arc::default(), Flapping::default());
-        Self { unit, since: String::new(), attended: None, dropped_lines, retiring: false, flapping }
+        Self {
+            unit,
+            since: String::new(),
+            attended: None,
+            dropped_lines: Arc::default(),
+            inherited: None,
+            retiring: false,
+            flapping: Flapping::default(),
+        }
     }
 
     /// The process of that epoch, if it is the newest.

@@ -39,6 +39,11 @@ impl Slots {
         self.slots.values()
     }
 
+    /// All with their numbers.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (usize, &Slot)> + Clone {
+        self.slots.iter().map(|(unit, slot)| (*unit, slot))
+    }
+
     /// The numbers of those that fit, as they are now: the units may be changed while one goes through them.
     pub(super) fn which(&self, fits: impl Fn(&Slot) -> bool) -> Vec<usize> {
         self.slots.iter().filter(|(_, slot)| fits(slot)).map(|(unit, _)| *unit).collect()

@@ -25,7 +25,7 @@ impl Dispatcher {
             for slot in slots.iter() {
                 let Some(process) = slot.unit.process() else { continue };
                 match slot.unit.state() {
-                    UnitState::Ready | UnitState::Draining => census.established.insert(process.instance.clone()),
+                    state if state.owes_answers() => census.established.insert(process.instance.clone()),
                     UnitState::Starting if connected.includes(process.id.pid) => {
                         census.arriving.insert(process.instance.clone())
                     }
@@ -113,8 +113,8 @@ impl Dispatcher {
             }
             for (instance, unit, epoch) in self.asked_units(over) {
                 let outcome = match over.missing.contains(&instance) {
+                    _ if over.void => RoundOutcome::Void,
                     false => RoundOutcome::Answered,
-                    true if over.void => RoundOutcome::Void,
                     true => RoundOutcome::Missed,
                 };
                 self.tell(unit, UnitEvent::RoundEnded { epoch, outcome });

@@ -64,7 +64,7 @@ pub(super) fn look<'a>(query: &WaitQuery, units: impl Iterator<Item = &'a Unit> 
     if let Some(found) = fitting.clone().find_map(|unit| ready(unit, query)) {
         return Prospect::Ready(found);
     }
-    if fitting.clone().any(|unit| !unit.state().is_at_rest()) {
+    if fitting.clone().any(|unit| !unit.is_hopeless()) {
         return Prospect::Soon;
     }
     // A plugin that never ran is no likely owner of a method that nobody has asked it for by name.

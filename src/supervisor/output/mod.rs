@@ -100,7 +100,6 @@ impl Output {
     }
 
     /// Ends what is in this process; a sink goes on reading what plugins print.
-    #[allow(dead_code, reason = "for whoever takes plugins back, or reloads")]
     pub(super) async fn leave(self) {
         if let Some(orders) = &self.intake.orders {
             orders.leave().await;
@@ -148,7 +147,6 @@ impl Intake {
     ///
     /// # Cancel safety
     /// May be dropped at any time.
-    #[allow(dead_code, reason = "for whoever takes plugins back, or reloads")]
     pub(super) async fn recapture(&self, source: Arc<Source>) -> Capture {
         let (end, ended) = watch::channel(false);
         let found = match &self.orders {
@@ -173,12 +171,6 @@ impl Intake {
             orders.set_log(spec.clone());
         }
         self.queue.set_spec(spec);
-    }
-
-    /// The sink's process, while there is one.
-    #[allow(dead_code, reason = "for whoever takes plugins back, or reloads")]
-    pub(super) fn sink_pid(&self) -> Option<u32> {
-        self.orders.as_ref().and_then(Orders::sink_pid)
     }
 }
 

@@ -74,11 +74,6 @@ impl Source {
         Self { bell: Some(Arc::clone(bell)), ..Self::new(name, instance, Arc::default()) }
     }
 
-    /// The plugin's name, and the instance.
-    pub(in crate::supervisor) fn identity(&self) -> (String, String) {
-        (self.name.clone(), self.instance.clone())
-    }
-
     /// The newest line of standard error.
     pub(in crate::supervisor) fn last_error(&self) -> Option<String> {
         self.lock().last_error.clone()

@@ -2,6 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use crate::wire::Load;
+
+/// A plugin with a call that has been running for longer is called busy.
+///
+/// As long as it takes a person to wonder; a shorter time would fill the event log with calls that are nothing special.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// How a survey round went for one plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::supervisor) enum RoundOutcome {
@@ -9,7 +16,7 @@ pub(in crate::supervisor) enum RoundOutcome {
     Answered,
     /// It did not.
     Missed,
-    /// The supervisor itself was late, so the round says nothing about the plugin.
+    /// The supervisor itself was late, so the round says nothing, whether there was an answer or not.
     Void,
 }
 
@@ -36,6 +43,40 @@ pub(in crate::supervisor) fn judge(missed: u32, outcome: RoundOutcome, allowed: 
         Liveness::Silent { missed }
     } else {
         Liveness::Alive { missed }
+    }
+}
+
+/// Whether a plugin is at work on a call that takes long, which is no reason to disturb it.
+pub(in crate::supervisor) fn is_busy(load: &Load) -> bool {
+    load.in_flight > 0 && Duration::from_millis(load.oldest_ms) >= BUSY
+}
+
+/// Since when a plugin has not moved, as far as timely rounds have shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::supervisor) struct Stillness {
+    beat: u64,
+    since: Instant,
+}
+
+impl Stillness {
+    /// Takes in the answer to a round in which the supervisor was not late; a void one begins anew, with `None`.
+    ///
+    /// After the whole machine stood still everything looks as if it had not moved for long.
+    pub(in crate::supervisor) fn see(before: Option<Self>, load: &Load, now: Instant) -> Self {
+        match before {
+            Some(same) if same.beat == load.beat => same,
+            _ => Self { beat: load.beat, since: now },
+        }
+    }
+
+    /// Whether the plugin is wedged: past a call's deadline by the grace, and without any progress for as long.
+    ///
+    /// By the plugin's own clock and by this one: neither alone is enough.
+    pub(in crate::supervisor) fn is_wedged(&self, load: &Load, grace: Duration, now: Instant) -> bool {
+        load.in_flight > 0
+            && load.overdue_ms > 0
+            && Duration::from_millis(load.overdue_ms) >= grace
+            && now.saturating_duration_since(self.since) >= grace
     }
 }
 
@@ -91,6 +132,43 @@ mod tests {
         ] {
             assert_eq!(judge(before, outcome, allowed), verdict, "{before} {outcome:?} of {allowed}");
         }
+    }
+
+    #[test]
+    fn a_long_call_makes_busy() {
+        for (in_flight, oldest_ms, busy) in [(0, 0, false), (1, 999, false), (1, 1000, true), (0, 5000, false)] {
+            assert_eq!(is_busy(&Load { in_flight, oldest_ms, ..Load::default() }), busy, "{in_flight} {oldest_ms}");
+        }
+    }
+
+    #[test]
+    fn wedged_is_both_past_a_deadline_and_without_progress() {
+        let start = Instant::now();
+        let grace = Duration::from_secs(10);
+        for (overdue, still, wedged) in [
+            (10_000, 10_000, true),
+            (9_999, 60_000, false),
+            (60_000, 9_999, false),
+            // H5: whatever takes long and is within its deadline.
+            (0, 86_400_000, false),
+        ] {
+            let load = Load { in_flight: 1, oldest_ms: 90_000_000, overdue_ms: overdue, beat: 7, ..Load::default() };
+            let stillness = Stillness::see(None, &load, start);
+            assert_eq!(stillness.is_wedged(&load, grace, start + Duration::from_millis(still)), wedged, "{load:?}");
+        }
+        let none = Load { overdue_ms: 60_000, ..Load::default() };
+        assert!(!Stillness::see(None, &none, start).is_wedged(&none, Duration::ZERO, start), "no call, no verdict");
+    }
+
+    #[test]
+    fn stillness_begins_with_the_last_movement_and_with_a_void_round() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let load = |beat| Load { beat, ..Load::default() };
+        let first = Stillness::see(None, &load(1), at(0));
+        let same = Stillness::see(Some(first), &load(1), at(5));
+        assert_eq!((same.since, Stillness::see(Some(same), &load(2), at(6)).since), (at(0), at(6)));
+        assert_eq!(Stillness::see(None, &load(1), at(7)).since, at(7));
     }
 
     #[test]

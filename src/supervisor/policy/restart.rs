@@ -15,8 +15,8 @@ pub(in crate::supervisor) enum Aftermath {
 
 /// Decides from the policy and the way the run ended.
 ///
-/// A run failed when its process did not start, was not ready in time, fell silent, was killed by a signal or
-/// exited with a code other than 0.
+/// A run failed when its process did not start, was not ready in time, fell silent, was wedged, was killed by
+/// whatever signal, exited with a code that is none of its `success_codes`, or went while nobody looked.
 pub(in crate::supervisor) fn decide(policy: RestartPolicy, failed: bool) -> Aftermath {
     match (policy, failed) {
         (RestartPolicy::Always, _) | (RestartPolicy::OnFailure, true) => Aftermath::Restart,

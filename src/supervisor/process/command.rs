@@ -1,7 +1,7 @@
 //! What a plugin's process is given.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::CommandExt;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -41,6 +41,9 @@ impl Launch {
             ("PLUGBUS_CALL_URL".into(), dir.endpoint(&spec.name, instance)?.to_string()),
             ("PLUGBUS_SURVEY_URL".into(), dir.survey_endpoint()?.to_string()),
         ]);
+        if let Some(timeout) = spec.orphan_timeout {
+            env.insert("PLUGBUS_ORPHAN_TIMEOUT_MS".into(), timeout.as_millis().to_string());
+        }
         Ok(Self {
             program: command.next().unwrap_or_default(),
             arguments: command.collect(),
@@ -49,23 +52,72 @@ impl Launch {
         })
     }
 
+    /// Tells what one spec starts from what another does; the same in every version of this program.
+    ///
+    /// All that is handed over at the start and cannot be changed afterwards; what the supervisor alone decides by
+    /// is left out.
+    pub(in crate::supervisor) fn fingerprint(spec: &PluginSpec) -> String {
+        let cwd = spec.cwd.to_string_lossy();
+        let orphan = spec.orphan_timeout.map(|timeout| timeout.as_millis().to_string());
+        let command = spec.command.iter().map(String::as_str);
+        let env = spec.env.iter().flat_map(|(name, value)| [name.as_str(), value]);
+        let parts = command.chain(["", &cwd]).chain(env).chain(["", orphan.as_deref().unwrap_or_default()]);
+        // FNV-1a: it need not withstand anybody, for whoever can change it can change the plugin as well.
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        for part in parts {
+            let bytes = part.len().to_le_bytes();
+            for byte in bytes.iter().chain(part.as_bytes()) {
+                hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        }
+        format!("{hash:016x}")
+    }
+
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Signals of the supervisor's terminal are not for plugins, and a group can be killed as one.
-        command.process_group(0);
         if !self.cwd.as_os_str().is_empty() {
             command.current_dir(&self.cwd);
         }
+        command.env_clear().envs(self.variables());
+        command
+    }
+
+    /// The supervisor's own variables, with the plugin's in their place.
+    pub(super) fn variables(&self) -> BTreeMap<OsString, OsString> {
         // A supervisor may itself be somebody's plugin; its identity is not its children's.
         // Nor is what a service manager wants to hear from it alone.
         const OWN: [&str; 4] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"];
-        for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"PLUGBUS_") || OWN.iter().any(|own| name == *own) {
-                command.env_remove(name);
-            }
-        }
-        command.envs(&self.env);
-        command
+        let is_own =
+            |name: &OsString| name.as_encoded_bytes().starts_with(b"PLUGBUS_") || OWN.iter().any(|own| name == *own);
+        let inherited = std::env::vars_os().filter(|(name, _)| !is_own(name));
+        inherited.chain(self.env.iter().map(|(name, value)| (name.into(), value.into()))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_changes_with_what_a_process_is_given_and_with_nothing_else() {
+        let spec = crate::supervisor::tests::plugin("text", &["program", "argument"]);
+        let print = Launch::fingerprint(&spec);
+        let changed = |change: fn(&mut PluginSpec)| {
+            let mut other = spec.clone();
+            change(&mut other);
+            Launch::fingerprint(&other)
+        };
+        assert_eq!(changed(|spec| spec.replicas = 7), print);
+        assert_eq!(changed(|spec| spec.start_timeout *= 2), print);
+        let others = [
+            changed(|spec| spec.command = vec!["program".into()]),
+            changed(|spec| spec.command = vec!["programargument".into()]),
+            changed(|spec| spec.cwd = "/".into()),
+            changed(|spec| drop(spec.env.insert("A".into(), "b".into()))),
+            changed(|spec| spec.orphan_timeout = Some(std::time::Duration::from_secs(1))),
+        ];
+        let all: std::collections::HashSet<_> = others.iter().chain([&print]).collect();
+        assert_eq!(all.len(), others.len() + 1);
     }
 }

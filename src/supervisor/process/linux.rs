@@ -1,15 +1,25 @@
-//! Exits by pidfd: seen at once, without polling, without a thread, without SIGCHLD.
+//! Exits by pidfd: seen at once, without polling, without a thread, without SIGCHLD, whoever's child it is.
 
-use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::Executing;
+use super::Launch;
+use super::exit_info::{exit_of, exit_state};
+use super::image::{self, Image};
+use super::table::{Row, status_of_zombie};
 use crate::bus::ProcessId;
+use crate::supervisor::unit::ExitState;
+
+/// How long the kernel may take from the end of a zombie to telling its exit.
+const REAPING: Duration = Duration::from_millis(20);
 
 /// Tells when one process has exited.
 #[derive(Debug)]
@@ -21,16 +31,14 @@ impl ExitWatch {
     /// Watches a process that is known to be the one meant: a child that was not reaped, or a verified one.
     #[expect(deprecated, reason = "its sound successor is unsafe; an OwnedFd is the one file it always was")]
     pub(super) fn new(pid: Pid) -> io::Result<Self> {
-        // Flags are empty: a pidfd is close-on-exec by itself.
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(Self { pidfd: AsyncFd::with_interest(pidfd, Interest::READABLE)? })
+        Ok(Self { pidfd: AsyncFd::with_interest(open(pid)?, Interest::READABLE)? })
     }
 
-    /// Watches a process that is not our child; `None` where it is gone already.
-    pub(super) fn foreign(process: ProcessId) -> Option<Self> {
+    /// Watches whoever is meant, its zombie too; `None` where it is gone.
+    pub(super) fn verified(process: ProcessId) -> Option<Self> {
         let watch = Self::new(Pid::from_raw(process.pid.try_into().ok()?)?).ok()?;
         // Only now, when the pidfd holds on to whoever has the pid: it is still the one that is meant.
-        process.is_alive().then_some(watch)
+        is_still(process).then_some(watch)
     }
 
     pub(super) async fn exited(&mut self) {
@@ -40,39 +48,93 @@ impl ExitWatch {
             std::future::pending::<()>().await;
         }
     }
+
+    /// How a process exited that is another's to reap; unknown where it cannot be found out in time.
+    ///
+    /// While it is a zombie the process table tells, once it is reaped the pidfd does (Linux 6.15).
+    pub(super) async fn exit(&mut self, process: ProcessId) -> ExitState {
+        if let Some(status) = status_of_zombie(process) {
+            return exit_state(status);
+        }
+        // Reaped already, but for a moment in which neither tells.
+        let _ = tokio::time::timeout(REAPING, self.reaped()).await;
+        exit_of(self.pidfd.get_ref().as_fd()).unwrap_or(ExitState::Unknown)
+    }
+
+    /// The pidfd hangs up when the zombie is collected.
+    async fn reaped(&mut self) {
+        while let Ok(mut ready) = self.pidfd.readable().await {
+            if ready.ready().is_read_closed() || exit_of(self.pidfd.get_ref().as_fd()).is_some() {
+                return;
+            }
+            ready.clear_ready();
+        }
+        std::future::pending().await
+    }
+}
+
+fn open(pid: Pid) -> io::Result<OwnedFd> {
+    // Flags are empty: a pidfd is close-on-exec by itself.
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Whether the pid is still that process's, or its zombie's.
+pub(super) fn is_still(process: ProcessId) -> bool {
+    // Without a start time nothing is proved.
+    process.start_time != 0 && Row::read(process.pid).is_some_and(|row| row.id == process)
+}
+
+/// Sends SIGKILL to that very process; whether it was still there to be killed.
+pub(super) fn kill_verified(process: ProcessId) -> bool {
+    let pid = process.pid.try_into().ok().and_then(Pid::from_raw);
+    let Some(pidfd) = pid.and_then(|pid| open(pid).ok()) else { return false };
+    // The pidfd stays with whoever it was opened for, and this says that it was opened for the right one.
+    is_still(process) && process.is_alive() && pidfd_send_signal(pidfd, Signal::KILL).is_ok()
 }
 
 /// The id of the group that a process is in.
 ///
 /// From `/proc`, because `getpgid` answers 0 for a group outside our pid namespace, which rustix has no value for.
 pub(in crate::supervisor) fn group_of(pid: u32) -> Option<u32> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in parentheses, which may hold anything, `)` included.
-    let after_name = stat.iter().rposition(|byte| *byte == b')')?;
-    std::str::from_utf8(stat.get(after_name + 2..)?).ok()?.split(' ').nth(2)?.parse().ok()
+    Row::read(pid).map(|row| row.group)
 }
 
-/// The leader of a process group that was started with these variables; `Err` where one is executing a program at
-/// this moment, so that what it was given cannot be read.
+/// Has the child lead a session of its own, and join a cgroup by writing to its `cgroup.procs`, before its program
+/// is executed.
 ///
-/// For processes whose supervisor was killed before it could write down who they are. It held a lock until then,
-/// and a child shares that until its program is executed: whoever holds the lock now finds the new environment.
-pub(in crate::supervisor) fn leader_with(variables: &[(&str, &OsStr)]) -> Result<Option<ProcessId>, Executing> {
-    let wanted: Vec<_> =
-        variables.iter().map(|(name, value)| [name.as_bytes(), b"=", value.as_encoded_bytes()].concat()).collect();
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut executing = false;
-    for pid in pids.filter(|pid: &u32| group_of(*pid) == Some(*pid)) {
-        // Who it is comes first: if the pid is another's by the time the variables are read, that is no longer it.
-        let (process, environment) = (ProcessId::of(pid), std::fs::read(format!("/proc/{pid}/environ")));
-        // Gone meanwhile, or another user's.
-        let (Some(process), Ok(environment)) = (process, environment) else { continue };
-        let has = |wanted: &Vec<u8>| environment.split(|byte| *byte == 0).any(|found| found == wanted.as_slice());
-        if wanted.iter().all(has) && process.is_alive() {
-            return Ok(Some(process));
+/// # Errors
+/// Where the program cannot be given what it is to be given.
+pub(super) fn set_apart(command: &mut Command, launch: &Launch, procs: Option<File>) -> io::Result<()> {
+    let image = Image::new(&launch.program, &launch.arguments, launch.variables().into_iter())?;
+    let prepare = move || {
+        // The signals of the supervisor's terminal are not for plugins, and what hangs up there is not theirs.
+        rustix::process::setsid()?;
+        if let Some(procs) = &procs {
+            // A zero is whoever writes it. Refused, it stays where the supervisor is, which finds out by itself.
+            let _ = rustix::io::write(procs, b"0");
         }
-        executing |= environment.is_empty() && process.is_alive();
+        image::unblock_signals();
+        Err(image.execute())
+    };
+    // SAFETY: between fork and exec nothing may be done that another thread of the parent could be in the middle
+    // of. These are system calls, made without a library function that locks or allocates.
+    #[expect(unsafe_code, reason = "std has no setsid, and entering a cgroup after exec would be too late")]
+    unsafe {
+        command.pre_exec(prepare);
     }
-    if executing { Err(Executing) } else { Ok(None) }
+    Ok(())
+}
+
+/// Has this process inherit the orphans of all it starts, instead of process 1.
+pub(super) fn adopt_orphans() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+/// How long ago a process started.
+pub(in crate::supervisor) fn age_of(process: ProcessId) -> Option<Duration> {
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+    let started =
+        Duration::from_millis(process.start_time.checked_mul(1000)? / rustix::param::clock_ticks_per_second());
+    Duration::try_from_secs_f64(uptime).ok()?.checked_sub(started)
 }

@@ -1,18 +1,32 @@
-//! Processes, as the operating system has them: start, signal, wait, reap.
+//! Processes, as the operating system has them: start, take back, signal, wait, reap.
 //!
-//! Knows nothing of units, surveys or cards. A [`Process`] leads a process group of its own and is reaped by
-//! nobody else, so its pid and its group's id belong to it for as long as the value lives: every signal goes to
-//! a verified identity. What differs between systems is in `linux.rs` and `other.rs`, under the same names.
+//! Knows nothing of units, surveys or cards. A [`Process`] leads a session and a group of its own. Of a child,
+//! nobody else collects the exit, so its pid and its group's id belong to it for as long as the value lives; of one
+//! that another supervisor started, a pidfd and the start time say who it is. So every signal goes to a verified
+//! identity. [`tree`] ends what came of it. What differs between systems is in `linux.rs` and `other.rs`, under the
+//! same names; what reads `/proc` finds nothing elsewhere.
 
+mod cgroup;
+mod children;
 mod command;
 mod error;
+#[cfg(target_os = "linux")]
+mod exit_info;
 mod group;
+#[cfg(target_os = "linux")]
+mod image;
+mod leader;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(any(not(target_os = "linux"), test))]
+#[cfg_attr(target_os = "linux", expect(dead_code, reason = "its watch alone is tested here"))]
 mod other;
+mod reaper;
+mod relatives;
+mod table;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 #[cfg(target_os = "linux")]
 use linux as system;
@@ -20,39 +34,36 @@ use linux as system;
 use other as system;
 
 use std::os::fd::OwnedFd;
-use std::process::Child;
 use std::thread;
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
-
+pub(super) use cgroup::{Cgroup, Cgroups};
 pub(super) use command::Launch;
 pub(super) use error::SpawnError;
-pub(super) use group::{end_foreign, leads_group_of};
-pub(super) use system::{group_of, leader_with};
+pub(super) use group::leads_group_of;
+pub(super) use reaper::Reaper;
+pub(super) use relatives::{Strays, started_on};
+pub(super) use system::{age_of, group_of};
+pub(super) use tree::{Survivor, Tree};
 
+use super::SoftSignal;
 use super::limits::lower_file_limit;
 use super::unit::ExitState;
 use crate::bus::ProcessId;
+use children::Birth;
+use leader::Leader;
 
-/// A process is just executing a program, and nothing can be said of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Executing;
+/// How long a group may take to go after SIGKILL.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A child that leads its own process group and has not been reaped.
+/// A process that leads its own group, with all that it started.
 ///
-/// Dropping it kills the whole group: no process is left behind by a task that was given up.
+/// Dropping it kills them: no process is left behind by a task that was given up.
 #[derive(Debug)]
 pub(super) struct Process {
     leader: Leader,
     watch: system::ExitWatch,
-}
-
-/// The child itself; whatever goes wrong from its start on, it ends with this value.
-#[derive(Debug)]
-struct Leader {
-    id: ProcessId,
-    pid: Pid,
-    reaped: bool,
+    tree: Tree,
 }
 
 /// A process that was just started, and the other ends of its output.
@@ -63,16 +74,29 @@ pub(super) struct Spawned {
     pub(super) stderr: OwnedFd,
 }
 
-/// Starts a process in a group of its own; blocks until its program was executed.
+/// Starts a process in a session of its own; blocks until its program was executed.
 ///
 /// Needs a tokio runtime around it, for the watch on the exit.
 ///
 /// # Errors
 /// [`SpawnError`] says in words what is wrong; no process is left behind then.
-pub(super) fn spawn(launch: &Launch) -> Result<Spawned, SpawnError> {
-    let mut child = launch.command().spawn().map_err(|error| SpawnError::diagnose(&error, launch))?;
+pub(super) fn spawn(launch: &Launch, mut tree: Tree) -> Result<Spawned, SpawnError> {
+    let mut command = launch.command();
+    let set_apart = system::set_apart(&mut command, launch, tree.make_cgroup());
+    let birth = Birth::begin();
+    let spawned = set_apart.and_then(|()| command.spawn());
+    let mut child = spawned.map_err(|error| {
+        tree.remove_cgroup();
+        SpawnError::diagnose(&error, launch)
+    })?;
+    // First of all: what follows may fail, and panics in a runtime without input and output.
+    let leader = Leader::of(&child);
+    drop(birth);
+    lower_file_limit(leader.pid());
+    tree.settle(child.id());
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let process = Process::new(&child).map_err(|error| SpawnError::diagnose(&error, launch))?;
+    let watch = system::ExitWatch::new(leader.pid()).map_err(|error| SpawnError::diagnose(&error, launch))?;
+    let process = Process { leader, watch, tree };
     match (stdout, stderr) {
         (Some(stdout), Some(stderr)) => Ok(Spawned { process, stdout: stdout.into(), stderr: stderr.into() }),
         // Both were asked to be pipes; dropping the process kills it.
@@ -81,19 +105,26 @@ pub(super) fn spawn(launch: &Launch) -> Result<Spawned, SpawnError> {
 }
 
 impl Process {
-    fn new(child: &Child) -> std::io::Result<Self> {
-        // First of all: what follows may fail, and panics in a runtime without input and output.
-        let leader = Leader::of(child);
-        lower_file_limit(leader.pid);
-        let watch = system::ExitWatch::new(leader.pid)?;
-        Ok(Self { leader, watch })
+    /// Takes over a process that another supervisor started, or this one before it replaced itself.
+    ///
+    /// A zombie that nobody has collected is taken too, for its exit. `None` where the process is gone, or where it
+    /// cannot be proved that this is the one. Needs a tokio runtime around it.
+    pub(super) fn take_back(id: ProcessId, tree: Tree) -> Option<Self> {
+        let mut watch = system::ExitWatch::verified(id)?;
+        let leader = Leader::found(id)?;
+        if leader.is_child() {
+            // It stays until it is collected, and that is only done here.
+            watch = system::ExitWatch::new(leader.pid()).ok()?;
+        }
+        let tree = tree.taken_back(id.pid, leader.is_child());
+        Some(Self { leader, watch, tree })
     }
 
     pub(super) fn id(&self) -> ProcessId {
-        self.leader.id
+        self.leader.id()
     }
 
-    /// Waits until the process has exited; it stays a zombie, and its group stays its own.
+    /// Waits until the process has exited.
     ///
     /// # Cancel safety
     /// May be dropped and called again.
@@ -103,67 +134,69 @@ impl Process {
 
     /// Asks the whole group to end. A stopped process hears SIGTERM only once it runs again.
     pub(super) fn terminate_group(&self) {
-        self.leader.signal_group(Signal::TERM);
-        self.leader.signal_group(Signal::CONT);
+        self.leader.terminate_group();
     }
 
-    /// Ends the whole group.
-    pub(super) fn kill_group(&self) {
-        self.leader.signal_group(Signal::KILL);
+    /// Sends the leader alone a signal that it may answer with a trace of what it is at.
+    pub(super) fn urge(&self, signal: SoftSignal) {
+        self.leader.urge(signal);
     }
 
-    /// Collects the exit of a process that [has exited](Self::exited).
+    /// Ends the whole group, and the cgroup.
+    pub(super) fn kill(&self) {
+        self.leader.kill_group();
+        self.tree.kill_cgroup();
+    }
+
+    /// How the process exited, once it [has](Self::exited); what it left in its group and cgroup is killed.
     ///
-    /// From here on its pid may belong to another process, so nothing can be done with it any more. What it
-    /// left in its group is killed first, while the zombie still keeps the group's id from being used again.
-    pub(super) fn reap(mut self) -> ExitState {
-        self.kill_group();
-        self.leader.reaped = true;
-        wait_for(self.leader.pid)
-    }
-}
-
-impl Leader {
-    fn of(child: &Child) -> Self {
-        // Without /proc the pid alone has to do; it cannot be used again before the process is reaped.
-        let id = ProcessId::of(child.id()).unwrap_or(ProcessId { pid: child.id(), start_time: 0 });
-        Self { id, pid: Pid::from_child(child), reaped: false }
-    }
-
-    fn signal_group(&self, signal: Signal) {
-        if let Err(error) = rustix::process::kill_process_group(self.pid, signal)
-            // The group is empty but for the zombie, which macOS reports as EPERM.
-            && !matches!(error, rustix::io::Errno::SRCH | rustix::io::Errno::PERM)
-        {
-            tracing::warn!(pid = self.id.pid, ?signal, %error, "a process group could not be signalled");
+    /// Nothing is reaped yet: a zombie keeps the ids of its group and session from being used again.
+    pub(super) async fn exit(&mut self) -> ExitState {
+        self.kill();
+        match self.leader.is_child() {
+            true => self.leader.exit(),
+            false => self.watch.exit(self.leader.id()).await,
         }
     }
+
+    /// Reaps a process that [has exited](Self::exited) and ends all that came of it; answers what did not end.
+    pub(super) async fn end_tree(mut self) -> Vec<Survivor> {
+        let (tree, held) = (self.tree.clone(), self.leader.is_child().then(|| self.leader.id()));
+        let looked = tokio::task::spawn_blocking(move || tree.kill(held)).await;
+        self.leader.reap();
+        match looked {
+            Ok(None) => vec![],
+            _ => self.tree.end().await,
+        }
+    }
+
+    /// Ends it: SIGTERM and SIGCONT, grace, SIGKILL; answers what is left of it.
+    pub(super) async fn stop(mut self, grace: Duration) -> Vec<Survivor> {
+        self.terminate_group();
+        if tokio::time::timeout(grace, self.exited()).await.is_err() {
+            self.kill();
+            if tokio::time::timeout(KILL_PATIENCE, self.exited()).await.is_err() {
+                let survivor = Survivor::of(self.id());
+                self.let_go();
+                return vec![survivor];
+            }
+        }
+        self.end_tree().await
+    }
+
+    /// Lets the process live on by itself.
+    pub(super) fn let_go(mut self) {
+        self.leader.let_go();
+    }
 }
 
-impl Drop for Leader {
+impl Drop for Process {
     fn drop(&mut self) {
-        if !self.reaped {
-            self.signal_group(Signal::KILL);
-            let pid = self.pid;
-            // It takes the kernel a moment to end it, and a zombie would stay for as long as the host program.
-            let _ = thread::Builder::new().name("plugbus-reap".into()).spawn(move || wait_for(pid));
+        if !self.leader.is_over() {
+            self.kill();
+            // Takes longer than a drop may, and is best effort: the record is there for the next supervisor.
+            let tree = self.tree.clone();
+            let _ = thread::Builder::new().name("plugbus-end".into()).spawn(move || tree.end_blocking());
         }
-    }
-}
-
-/// Collects the exit of a child; blocks while it runs.
-fn wait_for(pid: Pid) -> ExitState {
-    // ECHILD: a host program ignores SIGCHLD, or waits for children that are not its own.
-    let status = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)).ok().flatten();
-    exit_state(status.as_ref())
-}
-
-/// What `waitid` says, in our words.
-fn exit_state(status: Option<&rustix::process::WaitIdStatus>) -> ExitState {
-    let Some(status) = status else { return ExitState::Unknown };
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => ExitState::Code(code),
-        (None, Some(signal)) => ExitState::Signal(signal),
-        (None, None) => ExitState::Unknown,
     }
 }

@@ -1,15 +1,18 @@
 //! Exits by a waiting thread, where there is no pidfd.
 
-use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, WaitId, WaitIdOptions, getpgid, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process, waitid};
 use tokio::sync::oneshot;
 
-use super::Executing;
+use super::Launch;
 use crate::bus::ProcessId;
+use crate::supervisor::unit::ExitState;
 
 /// How often a process that is not our child is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -36,8 +39,8 @@ impl ExitWatch {
         Ok(Self::Child { exit, seen: false })
     }
 
-    /// Watches a process that is not our child; `None` where it is gone already.
-    pub(super) fn foreign(process: ProcessId) -> Option<Self> {
+    /// Watches whoever is meant; `None` where it is gone already.
+    pub(super) fn verified(process: ProcessId) -> Option<Self> {
         process.is_alive().then_some(Self::Foreign(process))
     }
 
@@ -56,6 +59,18 @@ impl ExitWatch {
             }
         }
     }
+
+    /// How a process exited that is another's to reap: nobody tells.
+    #[expect(clippy::unused_async, reason = "the same name and shape as where the kernel tells")]
+    pub(super) async fn exit(&mut self, _: ProcessId) -> ExitState {
+        ExitState::Unknown
+    }
+}
+
+/// Sends SIGKILL to a process; whether it was still there to be killed.
+pub(super) fn kill_verified(process: ProcessId) -> bool {
+    let pid = process.pid.try_into().ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| process.is_alive() && kill_process(pid, Signal::KILL).is_ok())
 }
 
 /// The id of the group that a process is in.
@@ -64,7 +79,19 @@ pub(in crate::supervisor) fn group_of(pid: u32) -> Option<u32> {
     group.as_raw_nonzero().get().try_into().ok()
 }
 
-/// The leader of a process group that was started with these variables; not to be found out without `/proc`.
-pub(in crate::supervisor) fn leader_with(_: &[(&str, &OsStr)]) -> Result<Option<ProcessId>, Executing> {
-    Ok(None)
+/// Has the child lead a group of its own; there are no cgroups here.
+#[expect(clippy::unnecessary_wraps, reason = "the same shape as where more can go wrong")]
+pub(super) fn set_apart(command: &mut Command, _: &Launch, _: Option<File>) -> io::Result<()> {
+    command.process_group(0);
+    Ok(())
+}
+
+/// Orphans go to process 1 here.
+pub(super) fn adopt_orphans() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// How long ago a process started: not to be found out without `/proc`.
+pub(in crate::supervisor) fn age_of(_: ProcessId) -> Option<Duration> {
+    None
 }

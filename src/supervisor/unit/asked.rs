@@ -8,6 +8,7 @@ use super::event::UnitCommand;
 use super::run::EndCause;
 use super::{Unit, UnitState};
 use crate::supervisor::policy::backoff::Backoff;
+use crate::supervisor::policy::intensity::Intensity;
 
 impl Unit {
     pub(super) fn on_command(&mut self, command: UnitCommand, now: Instant) {
@@ -29,7 +30,7 @@ impl Unit {
         self.wanted = true;
         if !self.state.is_running() {
             // A command has its own counter: what crashes used up does not delay it, nor it them.
-            self.backoff = Backoff::default();
+            self.forgive();
             self.begin(reason.into(), now);
         }
     }
@@ -37,12 +38,12 @@ impl Unit {
     fn on_stop(&mut self, reason: &str, now: Instant) {
         self.wanted = false;
         match self.state {
-            UnitState::Silent | UnitState::Stopping => {
+            UnitState::Silent | UnitState::Wedged | UnitState::Stopping => {
                 // It is on its way out already; from here on because it was asked to be.
                 if let Some(run) = &mut self.run {
                     run.end = Some(EndCause::Commanded);
                 }
-                if self.state == UnitState::Silent {
+                if self.state != UnitState::Stopping {
                     self.enter(UnitState::Stopping, reason.into(), now);
                 }
             }
@@ -56,7 +57,7 @@ impl Unit {
     }
 
     fn on_restart(&mut self, reason: &str, now: Instant) {
-        if self.state.is_running() {
+        if self.run.is_some() {
             self.on_stop(reason, now);
             // What was asked for is its end and a new beginning, which `over` sees to.
             self.wanted = true;
@@ -67,10 +68,16 @@ impl Unit {
 
     /// Forgets the failures; what was to run runs again at once.
     fn on_reset(&mut self, now: Instant) {
-        self.backoff = Backoff::default();
+        self.forgive();
         if self.wanted && matches!(self.state, UnitState::Failed | UnitState::BackingOff) {
             self.begin("reset".into(), now);
         }
+    }
+
+    /// Forgets what crashes have used up.
+    pub(super) fn forgive(&mut self) {
+        self.backoff = Backoff::default();
+        self.intensity = Intensity::default();
     }
 
     fn on_disable(&mut self, now: Instant) {

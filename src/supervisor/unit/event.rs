@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::exit::ExitState;
+use super::found::Found;
 use super::state::UnitState;
 use crate::bus::ProcessId;
-use crate::supervisor::PluginSpec;
+use crate::supervisor::policy::dependency::Gate;
 use crate::supervisor::policy::health::RoundOutcome;
+use crate::supervisor::{PluginSpec, SoftSignal};
 use crate::wire::{Info, Load, Phase};
 
 /// Counts the processes of one unit, so that a late word of an old one never changes the new one.
@@ -22,6 +24,8 @@ pub(in crate::supervisor) enum UnitEvent {
     DeadlinePassed,
     /// The supervisor itself stood still this long, and could ask and hear nothing meanwhile.
     StoodStill { time: Duration },
+    /// A supervisor before this one left a process; told before anything else.
+    Found(Found),
     /// The process exists and its program was found and executed.
     Spawned { epoch: Epoch, instance: String, process: ProcessId },
     /// There is no process, for this reason in words.
@@ -32,6 +36,8 @@ pub(in crate::supervisor) enum UnitEvent {
     RoundEnded { epoch: Epoch, outcome: RoundOutcome },
     /// The process is gone, and so is its group.
     Exited { epoch: Epoch, exit: ExitState, last_line: Option<String> },
+    /// What those that it depends on, and those that depend on it, let it do from now on.
+    Gate(Gate),
 }
 
 /// What a unit can be asked for.
@@ -68,8 +74,12 @@ pub(in crate::supervisor) struct UnitAnswer {
 pub(in crate::supervisor) enum UnitAction {
     /// Start a process; answer with `Spawned` or `SpawnFailed` of this epoch.
     Spawn { epoch: Epoch },
+    /// Look after the process that was found; answer with `Exited` of this epoch.
+    TakeBack { epoch: Epoch },
     /// Ask the process group to end: SIGTERM, and SIGCONT so that a stopped one can hear it.
     Terminate { epoch: Epoch },
+    /// Ask the process itself for a trace of what it is at; it is killed a little later.
+    Urge { epoch: Epoch, signal: SoftSignal },
     /// End the process group: SIGKILL.
     Kill { epoch: Epoch },
     /// Let callers find the plugin.

@@ -1,5 +1,6 @@
 //! How a process ended.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// What the operating system says of a process that is gone.
@@ -14,9 +15,9 @@ pub(in crate::supervisor) enum ExitState {
 }
 
 impl ExitState {
-    /// Whether the process itself says that all went well.
-    pub(in crate::supervisor) fn is_success(self) -> bool {
-        self == Self::Code(0)
+    /// Whether the process itself says that all went well: by an exit code, never by a signal.
+    pub(in crate::supervisor) fn is_success(self, codes: &BTreeSet<u8>) -> bool {
+        matches!(self, Self::Code(code) if codes.iter().any(|success| i32::from(*success) == code))
     }
 
     /// Whether a signal ended it that a process does not bring upon itself.
@@ -78,8 +79,10 @@ mod tests {
             (ExitState::Unknown, "exited, its code is unknown"),
         ] {
             assert_eq!(exit.to_string(), words);
-            assert!(!exit.is_success());
+            assert!(!exit.is_success(&BTreeSet::from([0, 9, 63])));
         }
-        assert!(ExitState::Code(0).is_success());
+        assert!(ExitState::Code(0).is_success(&BTreeSet::from([0])));
+        assert!(!ExitState::Code(0).is_success(&BTreeSet::from([3])));
+        assert!(!ExitState::Code(259).is_success(&BTreeSet::from([3])));
     }
 }

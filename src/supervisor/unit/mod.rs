@@ -10,6 +10,7 @@ mod asked;
 mod ending;
 mod event;
 mod exit;
+mod found;
 mod living;
 mod observe;
 mod reason;
@@ -22,6 +23,7 @@ use std::time::Instant;
 
 pub(super) use event::{Change, Epoch, UnitAction, UnitAnswer, UnitCommand, UnitEvent};
 pub(super) use exit::ExitState;
+pub(super) use found::Found;
 pub(super) use reason::duration as duration_in_words;
 pub use state::UnitState;
 #[cfg(test)]
@@ -29,6 +31,8 @@ pub(super) use tests::sample_spec;
 
 use super::PluginSpec;
 use super::policy::backoff::Backoff;
+use super::policy::dependency::Gate;
+use super::policy::intensity::Intensity;
 use crate::wire::Info;
 use run::Run;
 pub(super) use run::RunProcess;
@@ -49,6 +53,9 @@ pub(super) struct Unit {
     run: Option<Run>,
     deadline: Option<Instant>,
     backoff: Backoff,
+    intensity: Intensity,
+    /// What the others let it do.
+    gate: Gate,
     restarts: u64,
     last_end: Option<LastEnd>,
     /// What its newest process that said so had.
@@ -67,6 +74,10 @@ struct LastEnd {
 impl Unit {
     /// A unit that does not run yet; the seed is all the randomness it will ever have.
     pub(super) fn new(spec: PluginSpec, replica: u32, misses: u32, seed: u64, now: Instant) -> Self {
+        // Whoever depends on others waits until it is told how they stand.
+        let others: Vec<_> = spec.dependencies().collect();
+        let gate =
+            Gate { waits_for: Some(others.join(" and ")).filter(|names| !names.is_empty()), ..Gate::default() };
         let (state, reason) = match spec.enabled {
             true => (UnitState::Stopped, "not started yet"),
             false => (UnitState::Disabled, "not enabled"),
@@ -83,6 +94,8 @@ impl Unit {
             run: None,
             deadline: None,
             backoff: Backoff::default(),
+            intensity: Intensity::default(),
+            gate,
             restarts: 0,
             last_end: None,
             info: None,
@@ -97,6 +110,7 @@ impl Unit {
             UnitEvent::Asked(command) => self.on_command(command, now),
             UnitEvent::DeadlinePassed => self.on_deadline(now),
             UnitEvent::StoodStill { time } => self.on_standstill(time),
+            UnitEvent::Found(found) => self.on_found(found, now),
             UnitEvent::Spawned { epoch, instance, process } if self.is_current(epoch) => {
                 self.on_spawned(RunProcess { instance, id: process }, now);
             }
@@ -113,7 +127,9 @@ impl Unit {
             | UnitEvent::Answered { .. }
             | UnitEvent::RoundEnded { .. }
             | UnitEvent::Exited { .. } => {}
+            UnitEvent::Gate(gate) => self.gate = gate,
         }
+        self.heed_gate(now);
         std::mem::take(&mut self.actions)
     }
 
@@ -129,9 +145,13 @@ impl Unit {
         match self.state {
             UnitState::BackingOff => self.restart(now),
             UnitState::Starting => self.on_start_timeout(now),
-            UnitState::Stopping | UnitState::Silent => self.on_end_overdue(now),
-            UnitState::Ready | UnitState::Draining | UnitState::Failed | UnitState::Stopped | UnitState::Disabled => {
-            }
+            UnitState::Stopping | UnitState::Silent | UnitState::Wedged => self.on_end_overdue(now),
+            UnitState::Ready
+            | UnitState::Busy
+            | UnitState::Draining
+            | UnitState::Failed
+            | UnitState::Stopped
+            | UnitState::Disabled => {}
         }
     }
 

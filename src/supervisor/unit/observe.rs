@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::run::{LastAnswer, RunProcess};
 use super::{Epoch, Unit, UnitState};
 use crate::supervisor::PluginSpec;
+use crate::supervisor::policy::dependency::{Gate, Member, Standing};
 use crate::supervisor::report::{AnswerReport, EndReport, PluginStatus};
 use crate::wire::MethodInfo;
 
@@ -30,6 +31,10 @@ impl Unit {
         &self.reason
     }
 
+    pub(in crate::supervisor) fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
     /// Whether it is to run, as far as commands go; its restart policy may have given up all the same.
     pub(in crate::supervisor) fn is_wanted(&self) -> bool {
         self.wanted
@@ -48,6 +53,33 @@ impl Unit {
     /// Whether there is nothing left to wait for once it was told to stop.
     pub(in crate::supervisor) fn is_settled(&self) -> bool {
         self.run.as_ref().is_none_or(|run| run.stuck) && self.deadline.is_none()
+    }
+
+    /// Whether it only waits for those that it depends on.
+    pub(in crate::supervisor) fn is_waiting(&self) -> bool {
+        self.state == UnitState::Starting && self.run.is_none()
+    }
+
+    /// Whether it will not take calls until somebody sees to it, or to what it requires.
+    pub(in crate::supervisor) fn is_hopeless(&self) -> bool {
+        self.state.standing(self.wanted) == Standing::Down || self.is_waiting() && self.gate.lost.is_some()
+    }
+
+    pub(in crate::supervisor) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// What others that depend on it, or that it depends on, have to know of it.
+    pub(in crate::supervisor) fn member(&self) -> Member<'_> {
+        Member {
+            name: &self.spec.name,
+            after: &self.spec.after,
+            requires: &self.spec.requires,
+            state: self.state,
+            standing: self.state.standing(self.wanted),
+            leaving: !self.wanted,
+            gone: self.run.as_ref().is_none_or(|run| run.stuck),
+        }
     }
 
     /// The methods its newest process said it has; `None` while none has said so.
@@ -97,6 +129,7 @@ impl LastAnswer {
             done: self.load.done,
             failed: self.load.failed,
             beat: self.load.beat,
+            overdue_ms: self.load.overdue_ms,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::exit::ExitState;
 use super::run::{EndCause, Run};
+use crate::wire::Load;
 
 /// The longest piece of a plugin's own output that a reason repeats, in characters.
 const MAX_QUOTE: usize = 200;
@@ -20,16 +21,39 @@ pub(in crate::supervisor) fn duration(time: Duration) -> String {
     }
 }
 
+/// A number of calls in words, and how long they have been running.
+pub(in crate::supervisor) fn calls(load: &Load) -> String {
+    let millis = |millis| duration(Duration::from_millis(millis));
+    let mut words = match load.in_flight {
+        0 => return "no call".into(),
+        1 => format!("1 call, running for {}", millis(load.oldest_ms)),
+        calls => format!("{calls} calls, the oldest running for {}", millis(load.oldest_ms)),
+    };
+    if load.overdue_ms > 0 {
+        words += &format!(", {} past its deadline", millis(load.overdue_ms));
+    }
+    words
+}
+
 /// Why a run is over: what ended it, how the process went, how long it ran, and its last words where they matter.
-pub(super) fn run_end(run: &Run, exit: ExitState, lived: Duration, last_line: Option<&str>) -> String {
-    let went = format!("{exit} after {}", duration(lived));
+pub(super) fn run_end(
+    run: &Run,
+    (exit, is_success): (ExitState, bool),
+    lived: Duration,
+    last_line: Option<&str>,
+) -> String {
+    let went = match run.gone {
+        true => format!("{exit}: it ended while no supervisor ran"),
+        false => format!("{exit} after {}", duration(lived)),
+    };
     // Whoever was killed from outside had no last words on it.
     let last_line = last_line.filter(|_| !exit.is_from_outside());
     match &run.end {
         Some(EndCause::Commanded) if run.killed => format!("stopped as asked, but ignored SIGTERM: {went}"),
         Some(EndCause::Commanded) => format!("stopped as asked: {went}"),
+        Some(EndCause::Bereft) => format!("stopped for want of what it requires: {went}"),
         Some(EndCause::Fault(fault)) => quote(format!("{fault}; {went}"), last_line),
-        None if exit.is_success() => went,
+        None if is_success => went,
         None => quote(went, last_line),
     }
 }
@@ -61,6 +85,14 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_millis(millis)), words);
         }
+    }
+
+    #[test]
+    fn calls_that_run() {
+        let load = |in_flight, overdue_ms| Load { in_flight, oldest_ms: 42_000, overdue_ms, ..Load::default() };
+        assert_eq!(calls(&load(0, 0)), "no call");
+        assert_eq!(calls(&load(1, 0)), "1 call, running for 42.0 s");
+        assert_eq!(calls(&load(3, 12_000)), "3 calls, the oldest running for 42.0 s, 12.0 s past its deadline");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::event::{Epoch, UnitAnswer};
 use crate::bus::ProcessId;
 use crate::supervisor::policy::backoff::RunLength;
+use crate::supervisor::policy::health::Stillness;
 use crate::wire::{Info, Load};
 
 /// What is known of the process that a unit has at the moment.
@@ -17,12 +18,22 @@ pub(in crate::supervisor) struct Run {
     pub(super) process: Option<RunProcess>,
     /// When it last became ready.
     pub(super) ready_at: Option<Instant>,
+    /// Whether another supervisor started it, and it has not answered this one yet.
+    pub(super) found: bool,
+    /// Whether it was gone before this supervisor came.
+    pub(super) gone: bool,
     /// Whether callers can find it.
     pub(super) published: bool,
     /// Regular rounds in a row that it missed.
     pub(super) missed: u32,
+    /// Since when it has not moved.
+    pub(super) stillness: Option<Stillness>,
     /// Why the supervisor ends it; `None` while it may live.
     pub(super) end: Option<EndCause>,
+    /// Whether it is to be told to end once those that need it are gone.
+    pub(super) held: bool,
+    /// What it was last asked to end with, and how long it was given.
+    pub(super) asked_with: Option<(&'static str, Duration)>,
     /// Whether it was sent SIGKILL.
     pub(super) killed: bool,
     /// Whether even that did not end it in time.
@@ -43,6 +54,8 @@ pub(in crate::supervisor) struct RunProcess {
 pub(super) enum EndCause {
     /// Somebody asked for it: never a crash, whatever the exit code.
     Commanded,
+    /// What it requires is down: no crash either.
+    Bereft,
     /// It was found wanting, in words.
     Fault(String),
 }
@@ -62,9 +75,14 @@ impl Run {
             since: now,
             process: None,
             ready_at: None,
+            found: false,
+            gone: false,
             published: false,
             missed: 0,
+            stillness: None,
             end: None,
+            held: false,
+            asked_with: None,
             killed: false,
             stuck: false,
             last_answer: None,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::supervisor::policy::dependency::Standing;
+
 /// What the supervisor observes of one supervised instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -11,10 +13,14 @@ pub enum UnitState {
     Starting,
     /// It answers surveys and takes calls.
     Ready,
+    /// As ready, and at work on a call that takes long; that is no reason to disturb it.
+    Busy,
     /// It said itself that it takes no more calls and will exit.
     Draining,
     /// It runs but missed its survey rounds, and is being killed for that.
     Silent,
+    /// It answers but gets nowhere, long past the deadline of a call, and is being killed for that.
+    Wedged,
     /// It was told to end and has not ended yet.
     Stopping,
     /// It ended and will be started again after a wait.
@@ -29,11 +35,13 @@ pub enum UnitState {
 
 impl UnitState {
     /// Every state, in the order of a life.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Starting,
         Self::Ready,
+        Self::Busy,
         Self::Draining,
         Self::Silent,
+        Self::Wedged,
         Self::Stopping,
         Self::BackingOff,
         Self::Failed,
@@ -47,8 +55,10 @@ impl UnitState {
         match self {
             Self::Starting => "starting",
             Self::Ready => "ready",
+            Self::Busy => "busy",
             Self::Draining => "draining",
             Self::Silent => "silent",
+            Self::Wedged => "wedged",
             Self::Stopping => "stopping",
             Self::BackingOff => "backing-off",
             Self::Failed => "failed",
@@ -60,7 +70,32 @@ impl UnitState {
     /// Whether a process may exist in this state.
     #[must_use]
     pub fn is_running(self) -> bool {
-        matches!(self, Self::Starting | Self::Ready | Self::Draining | Self::Silent | Self::Stopping)
+        matches!(
+            self,
+            Self::Starting | Self::Ready | Self::Busy | Self::Draining | Self::Silent | Self::Wedged | Self::Stopping
+        )
+    }
+
+    /// Whether callers can find it in this state.
+    #[must_use]
+    pub fn takes_calls(self) -> bool {
+        matches!(self, Self::Ready | Self::Busy)
+    }
+
+    /// Whether it owes an answer to every survey.
+    pub(in crate::supervisor) fn owes_answers(self) -> bool {
+        matches!(self, Self::Ready | Self::Busy | Self::Draining)
+    }
+
+    /// What it means to those that depend on it, in that state and wanted or not.
+    pub(in crate::supervisor) fn standing(self, wanted: bool) -> Standing {
+        match self {
+            Self::Ready | Self::Busy => Standing::Up,
+            Self::Starting => Standing::Starting,
+            Self::Draining | Self::Silent | Self::Wedged | Self::BackingOff => Standing::Returning,
+            Self::Stopping if wanted => Standing::Returning,
+            Self::Stopping | Self::Failed | Self::Stopped | Self::Disabled => Standing::Down,
+        }
     }
 
     /// Whether nothing happens any more until somebody wants it to.
@@ -69,24 +104,24 @@ impl UnitState {
         matches!(self, Self::Failed | Self::Stopped | Self::Disabled)
     }
 
-    /// Whether callers can find it in this state.
-    #[must_use]
-    pub fn takes_calls(self) -> bool {
-        self == Self::Ready
-    }
-
     /// The legal transitions: the only place that knows them.
     pub(in crate::supervisor) fn may_become(self, next: Self) -> bool {
-        use UnitState::{BackingOff, Disabled, Draining, Failed, Ready, Silent, Starting, Stopped, Stopping};
+        use UnitState::{
+            BackingOff, Busy, Disabled, Draining, Failed, Ready, Silent, Starting, Stopped, Stopping, Wedged,
+        };
         match (self, next) {
             // A live process may end at any moment, and any of them may be told to.
-            (Starting | Ready | Draining | Silent | Stopping, BackingOff | Failed | Stopped | Disabled)
-            | (Starting | Ready | Draining | Silent, Stopping)
+            (
+                Starting | Ready | Busy | Draining | Silent | Wedged | Stopping,
+                BackingOff | Failed | Stopped | Disabled,
+            )
+            | (Starting | Ready | Busy | Draining | Silent | Wedged, Stopping)
             // Readiness is the plugin's own word, and it may take it back.
             | (Starting, Ready | Draining)
-            | (Ready, Draining | Starting)
-            // Only what is expected to answer can be missed.
-            | (Ready | Draining, Silent)
+            | (Ready, Busy | Draining | Starting)
+            | (Busy, Ready | Draining | Starting)
+            // Only what is expected to answer can be missed, or be found without progress.
+            | (Ready | Busy | Draining, Silent | Wedged)
             // A new process needs the old one gone.
             | (BackingOff | Failed | Stopped | Disabled, Starting)
             | (BackingOff | Failed | Stopped, Disabled)
@@ -119,9 +154,9 @@ mod tests {
             assert!(UnitState::ALL.iter().any(|next| state.may_become(*next)), "{state} leads nowhere");
             assert!(!state.may_become(state), "{state} becomes itself");
         }
-        // Ready → Starting is the plugin's own step back, with the same process.
+        // The plugin's own step back, with the same process.
         let into_starting: Vec<_> =
             UnitState::ALL.into_iter().filter(|state| state.may_become(UnitState::Starting)).collect();
-        assert!(into_starting.iter().all(|state| !state.is_running() || *state == UnitState::Ready));
+        assert!(into_starting.iter().all(|state| !state.is_running() || state.takes_calls()));
     }
 }

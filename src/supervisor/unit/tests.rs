@@ -1,13 +1,18 @@
 //! Scenarios and random schedules, without processes and without waiting.
 
-use std::collections::BTreeSet;
+mod ends;
+mod gates;
+mod load;
+mod schedules;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::*;
 use crate::bus::ProcessId;
 use crate::supervisor::policy::health::RoundOutcome;
-use crate::supervisor::{BackoffSpec, RestartPolicy};
+use crate::supervisor::{AtIntensity, BackoffSpec, IntensitySpec, RestartPolicy};
 use crate::wire::{Info, Load, Phase};
 
 /// A plugin as tests have it.
@@ -16,7 +21,7 @@ pub(in crate::supervisor) fn sample_spec() -> PluginSpec {
         name: "text".into(),
         command: vec!["plugbus-text".into()],
         cwd: PathBuf::new(),
-        env: std::collections::BTreeMap::new(),
+        env: BTreeMap::new(),
         replicas: 1,
         restart: RestartPolicy::Always,
         backoff: BackoffSpec {
@@ -27,7 +32,15 @@ pub(in crate::supervisor) fn sample_spec() -> PluginSpec {
         },
         start_timeout: Duration::from_secs(10),
         stop_grace: Duration::from_secs(5),
+        orphan_timeout: None,
         enabled: true,
+        success_codes: BTreeSet::from([0]),
+        intensity: IntensitySpec { restarts: 1000, within: Duration::from_secs(60), then: AtIntensity::GoOn },
+        wedge_grace: Duration::from_secs(10),
+        soft_signal: None,
+        soft_wait: Duration::from_secs(2),
+        after: Vec::new(),
+        requires: Vec::new(),
     }
 }
 
@@ -44,13 +57,21 @@ struct Stage {
 
 impl Stage {
     fn new(restart: RestartPolicy) -> Self {
+        Self::of(spec(restart))
+    }
+
+    fn of(spec: PluginSpec) -> Self {
         let now = Instant::now();
-        Self { unit: Unit::new(spec(restart), 0, 3, 7, now), now, story: Vec::new() }
+        Self { unit: Unit::new(spec, 0, 3, 7, now), now, story: Vec::new() }
     }
 
     /// A unit that is ready, with an empty story.
     fn ready(restart: RestartPolicy) -> Self {
-        let mut stage = Self::new(restart);
+        Self::ready_of(spec(restart))
+    }
+
+    fn ready_of(spec: PluginSpec) -> Self {
+        let mut stage = Self::of(spec);
         stage.tell(UnitEvent::Asked(UnitCommand::Start));
         stage.spawned(1);
         stage.after(40).answers(1, Phase::Ready);
@@ -68,7 +89,9 @@ impl Stage {
         let actions = self.unit.handle(event, self.now);
         self.story.extend(actions.iter().map(|action| match action {
             UnitAction::Spawn { epoch } => format!("spawn {}", epoch.0),
+            UnitAction::TakeBack { epoch } => format!("take back {}", epoch.0),
             UnitAction::Terminate { epoch } => format!("terminate {}", epoch.0),
+            UnitAction::Urge { epoch, signal } => format!("{} {}", signal.as_str(), epoch.0),
             UnitAction::Kill { epoch } => format!("kill {}", epoch.0),
             UnitAction::PublishCard { epoch, .. } => format!("publish {}", epoch.0),
             UnitAction::WithdrawCard { epoch } => format!("withdraw {}", epoch.0),
@@ -85,8 +108,11 @@ impl Stage {
     }
 
     fn answers(&mut self, epoch: u64, phase: Phase) -> &mut Self {
-        let answer =
-            UnitAnswer { phase, load: Load::default(), info: Some(Info::default()), rtt: Duration::from_millis(1) };
+        self.works(epoch, phase, Load::default())
+    }
+
+    fn works(&mut self, epoch: u64, phase: Phase, load: Load) -> &mut Self {
+        let answer = UnitAnswer { phase, load, info: Some(Info::default()), rtt: Duration::from_millis(1) };
         self.tell(UnitEvent::Answered { epoch: Epoch(epoch), answer })
     }
 
@@ -178,6 +204,7 @@ fn a_silent_one_is_killed_without_grace_and_started_again() {
         "withdraw 1",
         "kill 1",
         "ready → silent: silent: missed 3 survey rounds",
+        "note: its last answer, 0 ms before: no call; 0 done, 0 failed, beat 0",
     ]);
     stage.after(3).exits(1, ExitState::Signal(9)).did(&[
         "sweep 1",
@@ -375,145 +402,4 @@ fn a_plugin_that_drains_can_no_longer_be_found() {
     stage.answers(1, Phase::Draining).did(&["withdraw 1", "ready → draining: says that it takes no more calls"]);
     stage.exits(1, ExitState::Code(0));
     assert_eq!(stage.unit.state(), UnitState::Stopped);
-}
-
-/// What a random world may do next, with what it knows of the processes.
-struct World {
-    spawning: Option<Epoch>,
-    alive: BTreeSet<u64>,
-    published: BTreeSet<u64>,
-    killed: BTreeSet<u64>,
-}
-
-impl World {
-    fn next_event(&self, stage: &Stage, dice: &mut fastrand::Rng) -> UnitEvent {
-        let alive = self.alive.iter().next().copied();
-        let stale = Epoch(dice.u64(0..4));
-        let epoch = alive.map_or(stale, Epoch);
-        match dice.u32(0..100) {
-            0..3 => UnitEvent::Asked(UnitCommand::Stop),
-            3 => UnitEvent::Asked(UnitCommand::Disable),
-            4..9 => UnitEvent::Asked(UnitCommand::Start),
-            9 => UnitEvent::Asked(UnitCommand::Enable),
-            10 => UnitEvent::Asked(UnitCommand::Restart),
-            11 => UnitEvent::Asked(UnitCommand::Reset),
-            12..30 => UnitEvent::DeadlinePassed,
-            30..50 if self.spawning.is_some() => {
-                let epoch = self.spawning.unwrap_or_default();
-                if dice.bool() {
-                    return UnitEvent::SpawnFailed { epoch, error: "no".into() };
-                }
-                let process = ProcessId { pid: 1, start_time: 1 };
-                UnitEvent::Spawned { epoch, instance: "i".into(), process }
-            }
-            50..65 => {
-                let phase = [Phase::Starting, Phase::Ready, Phase::Draining][dice.usize(0..3)];
-                let info = dice.bool().then(Info::default);
-                let answer = UnitAnswer { phase, load: Load::default(), info, rtt: Duration::ZERO };
-                UnitEvent::Answered { epoch, answer }
-            }
-            65..85 => UnitEvent::RoundEnded { epoch, outcome: RoundOutcome::Missed },
-            _ => {
-                let exit = [ExitState::Code(0), ExitState::Code(1), ExitState::Signal(9)][dice.usize(0..3)];
-                // The exit of the living one, else a late one of somebody long gone.
-                let epoch = if alive.is_some() { epoch } else { Epoch(stage.unit.epoch.0.saturating_sub(1)) };
-                UnitEvent::Exited { epoch, exit, last_line: None }
-            }
-        }
-    }
-
-    fn see(&mut self, event: &UnitEvent) {
-        match event {
-            UnitEvent::Spawned { epoch, .. } => {
-                self.spawning = None;
-                self.alive.insert(epoch.0);
-            }
-            UnitEvent::SpawnFailed { epoch, .. } if self.spawning == Some(*epoch) => self.spawning = None,
-            UnitEvent::Exited { epoch, .. } => {
-                self.alive.remove(&epoch.0);
-            }
-            _ => {}
-        }
-    }
-
-    fn obey(&mut self, action: &UnitAction) {
-        match action {
-            UnitAction::Spawn { epoch } => {
-                assert!(self.alive.is_empty() && self.spawning.is_none(), "invariant 1: two processes");
-                self.spawning = Some(*epoch);
-            }
-            UnitAction::Kill { epoch } => {
-                self.killed.insert(epoch.0);
-            }
-            UnitAction::PublishCard { epoch, .. } => {
-                assert!(self.alive.contains(&epoch.0), "a card of no process");
-                self.published.insert(epoch.0);
-            }
-            UnitAction::WithdrawCard { epoch } => {
-                self.published.remove(&epoch.0);
-            }
-            UnitAction::Sweep { epoch } => {
-                assert!(!self.alive.contains(&epoch.0), "the files of a living process");
-                self.published.remove(&epoch.0);
-            }
-            UnitAction::Record(change) => {
-                assert!(change.from.may_become(change.to), "{change:?}");
-                assert!(!change.reason.is_empty(), "invariant 7: {change:?}");
-            }
-            UnitAction::Terminate { .. } | UnitAction::Note { .. } => {}
-        }
-    }
-
-    fn check(&self, unit: &Unit) {
-        let state = unit.state();
-        let exists = !self.alive.is_empty() || self.spawning.is_some();
-        assert_eq!(state.is_running(), exists, "invariant 7: {state} with a process {exists}");
-        assert_eq!(state == UnitState::Ready, !self.published.is_empty(), "{state} with {:?}", self.published);
-        assert!(self.published.is_subset(&self.alive));
-        assert!(state != UnitState::BackingOff || unit.deadline().is_some(), "backing off for ever");
-        assert!(state != UnitState::Silent || self.killed.is_superset(&self.alive), "silent and not killed");
-        if unit.is_wanted() && unit.spec().restart == RestartPolicy::Always {
-            let rests = matches!(state, UnitState::Stopped | UnitState::Failed | UnitState::Disabled);
-            assert!(!rests, "invariant 7: wanted and {state}");
-        }
-    }
-}
-
-#[test]
-fn random_schedules_keep_the_invariants() {
-    for seed in 0..3000 {
-        let mut dice = fastrand::Rng::with_seed(seed);
-        let policy = [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never][dice.usize(0..3)];
-        let mut stage = Stage::new(policy);
-        let mut world =
-            World { spawning: None, alive: BTreeSet::new(), published: BTreeSet::new(), killed: BTreeSet::new() };
-        for step in 0..200 {
-            stage.after(dice.u64(0..4000));
-            let event = world.next_event(&stage, &mut dice);
-            world.see(&event);
-            for action in stage.unit.handle(event.clone(), stage.now) {
-                world.obey(&action);
-            }
-            let fine = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.check(&stage.unit)));
-            assert!(fine.is_ok(), "seed {seed}, step {step}: after {event:?}");
-        }
-        end(stage, world, seed);
-    }
-}
-
-/// Whatever went before, a stop ends in `stopped` with no process.
-fn end(mut stage: Stage, mut world: World, seed: u64) {
-    let mut last = vec![UnitEvent::Asked(UnitCommand::Stop)];
-    if let Some(epoch) = world.spawning {
-        last.push(UnitEvent::Spawned { epoch, instance: "i".into(), process: ProcessId { pid: 1, start_time: 1 } });
-        world.alive.insert(epoch.0);
-    }
-    for epoch in &world.alive {
-        last.push(UnitEvent::Exited { epoch: Epoch(*epoch), exit: ExitState::Signal(9), last_line: None });
-    }
-    for event in last {
-        stage.tell(event);
-    }
-    assert_eq!(stage.unit.state(), stage.unit.at_rest(), "seed {seed}");
-    assert!(stage.unit.is_settled(), "seed {seed}");
 }

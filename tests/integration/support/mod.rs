@@ -11,9 +11,9 @@ mod tools;
 
 pub(crate) use command::{Bench, TEXT, exit_code, running, send};
 pub(crate) use eventually::{eventually, eventually_or};
-pub(crate) use plugins::{PATIENT, QUICK, misbehaving, plugin, sdk_plugin, text_plugin};
+pub(crate) use plugins::{PATIENT, QUICK, misbehaving, plugin, sdk_plugin, sdk_plugin_of, text_plugin};
 pub(crate) use process::{PluginProcess, text};
-pub(crate) use processes::{processes_of, signal};
+pub(crate) use processes::{processes_of, signal, with_argument, zombies_of};
 pub(crate) use raw::{RawCaller, golden, refused_requests};
 pub(crate) use stage::{LONG, Stage};
 pub(crate) use tools::{mangos, missing, nngcat, python};

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use plugbus::plugin::{Failure, Plugin};
 
@@ -39,22 +41,34 @@ fn python3() -> &'static str {
 
 /// A plugin made with the SDK, for what the one that ships does not do.
 pub(crate) fn sdk_plugin(name: &str, more: &str) -> String {
+    sdk_plugin_of(name, 64, more)
+}
+
+/// As [`sdk_plugin`], and it runs so many calls at once.
+pub(crate) fn sdk_plugin_of(name: &str, concurrency: usize, more: &str) -> String {
     let own = std::env::current_exe().unwrap();
     let arguments = ["support::plugins::act_as_plugin", "--exact", "--nocapture"];
     let command = [&[own.to_str().unwrap()], &arguments[..]].concat();
-    plugin(name, &command, &format!("env = {{ {ACT_AS_PLUGIN} = '1' }}\n{more}"))
+    plugin(name, &command, &format!("env = {{ {ACT_AS_PLUGIN} = '{concurrency}' }}\n{more}"))
 }
 
-/// Tells the plugin from the test of that name being run as a test.
+/// Tells the plugin from the test of that name being run as a test; how many calls it runs at once.
 const ACT_AS_PLUGIN: &str = "TEST_ACT_AS_PLUGIN";
 
 /// Not a test: the plugin, when a supervisor starts it.
 #[test]
 fn act_as_plugin() {
-    if std::env::var_os(ACT_AS_PLUGIN).is_none() {
-        return;
-    }
+    let Ok(concurrency) = std::env::var(ACT_AS_PLUGIN) else { return };
     let plugin = Plugin::new("sdk", "1.2.3")
+        .concurrency(concurrency.parse().unwrap())
+        .method("nap", "Takes so many milliseconds, whoever waits.", |millis: u64| {
+            let awake = Instant::now() + Duration::from_millis(millis);
+            while let Some(left) = awake.checked_duration_since(Instant::now()) {
+                // Nobody unparks it.
+                thread::park_timeout(left);
+            }
+            Ok::<_, Failure>(())
+        })
         .method("echo", "Gives back what it is given.", |text: String| Ok::<_, Failure>(text))
         .method("swallow", "Takes anything.", |_: serde_json::Value| Ok::<_, Failure>(()))
         .method("panic", "Panics.", |text: String| -> Result<String, Failure> { panic!("{text}") });

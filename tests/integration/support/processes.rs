@@ -42,3 +42,23 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
         });
     }
 }
+
+/// Every live process with this word among its arguments.
+pub(crate) fn with_argument(word: &str) -> Vec<u32> {
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        arguments.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes())
+    })
+    .collect()
+}
+
+/// The children of a process that have exited and are not reaped.
+pub(crate) fn zombies_of(parent: u32) -> Vec<u32> {
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.contains("\nState:\tZ") && status.contains(&format!("\nPPid:\t{parent}\n"))
+    })
+    .collect()
+}

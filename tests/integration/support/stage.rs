@@ -1,6 +1,7 @@
 //! A whole bus of a test: a configuration, a supervisor that runs it, and callers.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -18,6 +19,9 @@ use super::{eventually, eventually_or, processes_of, signal};
 
 /// Longer than anything takes that goes well.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
+
+/// What supervisors in processes of their own said.
+const SAID: &str = "supervise.log";
 
 /// A supervisor on a bus of its own; when dropped, nothing of it is left.
 pub(crate) struct Stage {
@@ -70,15 +74,22 @@ impl Stage {
 
     /// Starts the supervisor in a process of its own, and waits until it can be called.
     pub(crate) fn supervise_apart(&mut self, config: &str, change: impl FnOnce(&mut Command) -> &mut Command) {
-        self.start_apart(config, &[], change);
+        self.launch(config, change);
+        self.until_callable();
     }
 
     /// The same, executed by another program that is given the command.
     pub(crate) fn supervise_apart_by(&mut self, config: &str, by: &[&str]) {
-        self.start_apart(config, by, |command| command);
+        self.launch_by(config, by, |command| command);
+        self.until_callable();
     }
 
-    fn start_apart(&mut self, config: &str, by: &[&str], change: impl FnOnce(&mut Command) -> &mut Command) {
+    /// Starts the supervisor in a process of its own, and waits for nothing.
+    pub(crate) fn launch(&mut self, config: &str, change: impl FnOnce(&mut Command) -> &mut Command) {
+        self.launch_by(config, &[], change);
+    }
+
+    fn launch_by(&mut self, config: &str, by: &[&str], change: impl FnOnce(&mut Command) -> &mut Command) {
         let file = self.write_config(config);
         let mut command = match by {
             [] => Command::new(env!("CARGO_BIN_EXE_plugbus")),
@@ -89,15 +100,22 @@ impl Stage {
             }
         };
         command.arg("supervise").arg("-c").arg(file);
-        command.env("PLUGBUS_DIR", self.root.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = change(&mut command).spawn().unwrap();
+        command.env("PLUGBUS_DIR", self.root.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        // What it said is shown with a test that fails.
+        let said = fs::OpenOptions::new().create(true).append(true).open(self.root.path().join(SAID)).unwrap();
+        command.stderr(said);
+        self.keeper = Some(Keeper::Program(change(&mut command).spawn().unwrap()));
+    }
+
+    /// Waits until the supervisor in its own process can be called.
+    pub(crate) fn until_callable(&mut self) {
+        let Some(Keeper::Program(child)) = &mut self.keeper else { panic!("no process to wait for") };
         let pid = child.id();
         eventually("the supervisor can be called", || {
             let ended = child.try_wait().unwrap();
             assert!(ended.is_none(), "the supervisor ended with {ended:?}");
             self.bus.cards().unwrap().into_iter().find(|card| card.name == "supervisor" && card.process.pid == pid)
         });
-        self.keeper = Some(Keeper::Program(child));
     }
 
     /// What the configuration says, for this bus.
@@ -230,8 +248,44 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// Records of instances, as the supervisor has written them down.
+    pub(crate) fn records(&self) -> Vec<PathBuf> {
+        let paths = fs::read_dir(self.bus.state_dir()).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_record = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.strip_suffix(".json").is_some_and(|name| name.contains('.'))
+        };
+        paths.filter(is_record).collect()
+    }
+
+    /// The cgroups of instances, by their records.
+    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
+        let read = |path: PathBuf| -> Option<Value> { serde_json::from_slice(&fs::read(path).ok()?).ok() };
+        let records = self.records().into_iter().filter_map(read);
+        records.filter_map(|record| Some(record["cgroup"].as_str()?.into())).collect()
+    }
+
+    /// Ends and removes cgroups whose supervisor is not there any more to do it.
+    fn remove_cgroups(&self) {
+        for path in self.cgroups() {
+            for _ in 0..200 {
+                let _ = fs::write(path.join("cgroup.kill"), "1");
+                if !fs::remove_dir(&path).is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy) {
+                    break;
+                }
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
 impl Drop for Stage {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = fs::read(self.root.path().join(SAID)).unwrap_or_default();
+            let _ = io::stderr().write_all(&said);
+        }
         match self.keeper.take() {
             // Without its runtime the supervisor kills every plugin.
             Some(Keeper::Library(_supervisor, runtime)) => runtime.shutdown_timeout(Duration::from_secs(5)),
@@ -247,5 +301,6 @@ impl Drop for Stage {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
         }
+        self.remove_cgroups();
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use plugbus::bus::Card;
-use plugbus::supervisor::{PluginStatus, StatusReport, UnitState};
+use plugbus::supervisor::{AnswerReport, PluginStatus, StatusReport, UnitState};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
@@ -103,9 +103,10 @@ fn cells(plugin: &PluginStatus, replicated: bool) -> [Cell; 8] {
 
 /// Why it stands where it stands; of what runs well, what became of the process before.
 fn why(plugin: &PluginStatus) -> String {
-    let mut why = match (&plugin.last_end, plugin.state) {
-        (Some(end), UnitState::Ready) => format!("{} ago: {}", span_ms(end.ago_ms), end.reason),
-        (None, UnitState::Ready) => String::new(),
+    let mut why = match (plugin.state, &plugin.answer) {
+        (UnitState::Ready, _) => String::new(),
+        // As it is by now, not as it was when it became busy.
+        (UnitState::Busy, Some(answer)) => calls(answer),
         _ => plugin.reason.clone(),
     };
     let mut add = |text: String| {
@@ -114,6 +115,9 @@ fn why(plugin: &PluginStatus) -> String {
         }
         why.push_str(&text);
     };
+    if let Some(end) = plugin.last_end.as_ref().filter(|_| plugin.state.takes_calls()) {
+        add(format!("{} ago: {}", span_ms(end.ago_ms), end.reason));
+    }
     if plugin.missed > 0 {
         let rounds = if plugin.missed == 1 { "round" } else { "rounds" };
         add(format!("{} survey {rounds} missed", plugin.missed));
@@ -124,10 +128,21 @@ fn why(plugin: &PluginStatus) -> String {
     one_line(&why)
 }
 
+fn calls(answer: &AnswerReport) -> String {
+    let mut words = match answer.in_flight {
+        1 => format!("1 call, running for {}", span_ms(answer.oldest_ms)),
+        calls => format!("{calls} calls, the oldest running for {}", span_ms(answer.oldest_ms)),
+    };
+    if answer.overdue_ms > 0 {
+        words += &format!(", {} past its deadline", span_ms(answer.overdue_ms));
+    }
+    words
+}
+
 fn style(state: UnitState) -> anstyle::Style {
     match state {
-        UnitState::Ready => GOOD,
-        UnitState::Silent | UnitState::Failed => BAD,
+        UnitState::Ready | UnitState::Busy => GOOD,
+        UnitState::Silent | UnitState::Wedged | UnitState::Failed => BAD,
         UnitState::Stopped => DIM,
         _ => FAIR,
     }
@@ -185,6 +200,28 @@ text    abc       ready        123   4.1 s         2          1   120 ms ago  4.
 py      -         backing-off    -       -         3          -            -  exited with code 1 after 20 ms: no module \\u{1b}[31mx; restarting in 2.0 s
 ";
         assert_eq!(shown(&view), expected);
+    }
+
+    #[test]
+    fn who_is_busy_says_with_what() {
+        let plugin = |state: &str, in_flight, overdue_ms| {
+            json!({
+                "name": "text", "replica": 0, "state": state, "reason": "the reason", "state_ms": 4000,
+                "restarts": 1, "missed": 0, "dropped_lines": 0,
+                "last_end": {"reason": "killed by SIGKILL", "ago_ms": 4200},
+                "answer": {"ago_ms": 120, "rtt_us": 300, "in_flight": in_flight, "oldest_ms": 42_000, "done": 1,
+                    "failed": 0, "beat": 3, "overdue_ms": overdue_ms},
+            })
+        };
+        let words = |state, in_flight, overdue| {
+            let text = shown(&View::Supervised(report(&json!([plugin(state, in_flight, overdue)]))));
+            text.rsplit_once("120 ms ago  ").unwrap().1.trim().to_owned()
+        };
+        assert_eq!(words("busy", 1, 0), "1 call, running for 42.0 s; 4.2 s ago: killed by SIGKILL");
+        let overdue = "3 calls, the oldest running for 42.0 s, 5.0 s past its deadline; 4.2 s ago: killed by SIGKILL";
+        assert_eq!(words("busy", 3, 5000), overdue);
+        assert_eq!(words("wedged", 1, 5000), "the reason");
+        assert_eq!(words("starting", 0, 0), "the reason");
     }
 
     #[test]

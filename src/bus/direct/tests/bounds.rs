@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::lock;
 use super::*;
@@ -68,9 +68,7 @@ fn held_back_is_not_lost_one_who_reads_late_gets_everything() {
             }
         });
         when_full.recv_timeout(LONG).unwrap();
-        for id in 0..MANY {
-            raw.expect(id, &body);
-        }
+        raw.expect_all(&(0..MANY).map(|id| (id, &body[..])).collect::<Vec<_>>());
     });
 }
 
@@ -157,6 +155,10 @@ fn reminders_do_not_pile_up() {
         drop(Raw::greeted(&endpoint));
         serves(&endpoint);
     }
-    let reminders = replier.crew().alarm.reminders();
-    assert!(reminders < 10, "{reminders} of them");
+    // Those who have hung up are forgotten when that was seen.
+    let until = Instant::now() + LONG;
+    while replier.crew().alarm.reminders() > 3 {
+        assert!(Instant::now() < until, "{} of them", replier.crew().alarm.reminders());
+        thread::yield_now();
+    }
 }

@@ -25,8 +25,7 @@ fn a_request_that_takes_long_holds_nobody_up() {
     let mut raw = Raw::greeted(&endpoint);
     // In one piece: those behind it have been read when it is run, the one before it has been answered.
     raw.0.write_all(&[frame(1, b"before"), frame(2, b"long"), frame(3, b"behind")].concat()).unwrap();
-    raw.expect(1, b"before");
-    raw.expect(3, b"behind");
+    raw.expect_all(&[(1, b"before"), (3, b"behind")]);
     when_slow.recv_timeout(LONG).unwrap();
     serves(&endpoint);
     drop(release);

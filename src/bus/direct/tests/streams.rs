@@ -20,16 +20,14 @@ fn a_stream_may_come_in_any_two_pieces_and_a_byte_at_a_time() {
         serves(&endpoint);
         raw.0.write_all(&stream[at..]).unwrap();
         raw.0.read_exact(&mut [0; 8]).unwrap();
-        raw.expect(1, b"one");
-        raw.expect(2, b"");
+        raw.expect_all(&[(1, b"one"), (2, b"")]);
     }
     let mut raw = Raw::open(&endpoint);
     for byte in &stream {
         raw.0.write_all(&[*byte]).unwrap();
     }
     raw.0.read_exact(&mut [0; 8]).unwrap();
-    raw.expect(1, b"one");
-    raw.expect(2, b"");
+    raw.expect_all(&[(1, b"one"), (2, b"")]);
 }
 
 #[test]
@@ -39,8 +37,7 @@ fn an_id_used_twice_is_answered_twice() {
     let _replier = echo(&endpoint, LIMITS);
     let mut raw = Raw::greeted(&endpoint);
     raw.0.write_all(&[frame(7, b"a"), frame(7, b"b")].concat()).unwrap();
-    raw.expect(7, b"a");
-    raw.expect(7, b"b");
+    raw.expect_all(&[(7, b"a"), (7, b"b")]);
 }
 
 #[test]
