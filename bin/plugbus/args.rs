@@ -46,7 +46,7 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run plugins from configuration files, and keep them running
-    Supervise(Config),
+    Supervise(Supervise),
     /// Call a method of a plugin and print its result
     #[command(after_help = CALL_HELP)]
     Call(Call),
@@ -56,6 +56,10 @@ pub(crate) enum Command {
     Survey(Json),
     /// Show what plugins can be asked for
     Describe(Describe),
+    /// Show what plugins print, or have printed
+    Logs(Logs),
+    /// Show what happened to plugins, and why
+    Events(Events),
     /// Start plugins, and wait until they are ready
     Start(Names),
     /// Stop plugins; they stay stopped until they are started
@@ -80,6 +84,8 @@ pub(crate) enum Command {
     Check(Check),
     /// See the whole story: call, kill, freeze, recover, stop
     Demo,
+    /// Print a unit file for systemd
+    Unit(Unit),
     /// Read what plugins print and write their logs; a supervisor starts this by itself
     #[command(hide = true)]
     Sink {
@@ -92,6 +98,38 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+}
+
+/// How the supervisor runs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Supervise {
+    #[command(flatten)]
+    pub(crate) config: Config,
+    /// Return as soon as it can be called, and go on in the background
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// With --detach: a file for its process id, removed when it ends
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// What --detach starts.
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    pub(crate) detached: bool,
+}
+
+/// A unit file for systemd.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Unit {
+    #[command(flatten)]
+    pub(crate) config: Config,
+    /// For the user's own service manager (systemctl --user)
+    #[arg(long, conflicts_with = "account")]
+    pub(crate) user: bool,
+    /// The user that it runs as, where it is not root
+    #[arg(long, value_name = "USER")]
+    pub(crate) account: Option<String>,
+    /// How long stopping all plugins may take before they are killed
+    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = humantime::parse_duration)]
+    pub(crate) stop_timeout: Duration,
 }
 
 /// Which configuration.
@@ -275,6 +313,46 @@ pub(crate) struct Reload {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What plugins printed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Logs {
+    /// Whose; everybody's without any
+    #[arg(value_name = "PLUGIN")]
+    pub(crate) plugins: Vec<String>,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// Print a JSON object for each line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What happened to plugins.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Events {
+    /// Whose; everybody's and the supervisor's own without any
+    #[arg(value_name = "PLUGIN")]
+    pub(crate) plugins: Vec<String>,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// Print a JSON object for each event, as it stands in the log
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How much of a log.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Range {
+    /// Stay and show what comes
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only what is not older than this, `5m` for instance
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) since: Option<Duration>,
+    /// Only the last so many; 10 with --follow, unless --since is given
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub(crate) lines: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]

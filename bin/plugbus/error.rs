@@ -46,6 +46,9 @@ pub(crate) enum CommandError {
     /// The supervisor could not do its work.
     #[error(transparent)]
     Supervisor(#[from] SupervisorError),
+    /// The daemon did not start, and has said why; this is its exit code.
+    #[error("the daemon did not start")]
+    Daemon(i32),
     /// Plugins were killed instead of stopped, because somebody insisted.
     #[error("stopped by force: plugins were killed, and what they were doing is lost")]
     Forced,

@@ -8,14 +8,17 @@ mod commands;
 mod error;
 mod exit_code;
 mod log;
+mod notify;
 mod output;
 mod settings;
 mod span;
 mod table;
+mod tail;
 
 use clap::Parser;
 
 use self::args::Args;
+use self::error::CommandError;
 use self::exit_code::ExitCode;
 use self::settings::Settings;
 
@@ -28,6 +31,8 @@ fn main() -> std::process::ExitCode {
     let code = match Settings::new(&args.common).and_then(|settings| commands::run(&settings, &args.command)) {
         Ok(()) => ExitCode::Ok,
         Err(error) if error.is_broken_pipe() => ExitCode::Ok,
+        // It has said itself why.
+        Err(CommandError::Daemon(code)) => return std::process::ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
             output::error(&error);
             ExitCode::of(&error)

@@ -4,6 +4,7 @@
 use std::env;
 use std::path::PathBuf;
 
+use plugbus::bus::BusDir;
 use plugbus::config::{self, Loaded};
 use plugbus::host::{self, blocking};
 use plugbus::wire::check_plugin_name;
@@ -41,6 +42,12 @@ impl Settings {
     /// The bus, for a command that stays.
     pub(crate) fn async_bus(&self) -> Result<host::Bus, CommandError> {
         Ok(host::Bus::named(self.bus_name())?)
+    }
+
+    /// The bus directory, for a command that reads its files.
+    pub(crate) fn directory(&self) -> Result<BusDir, CommandError> {
+        let found = BusDir::locate(self.bus_name()).and_then(|dir| dir.check().map(|()| dir));
+        found.map_err(|error| CommandError::Call(error.into()))
     }
 
     /// The configuration in these files, or where one is looked for; its bus gives way to the one that was named.

@@ -103,6 +103,20 @@ impl BusDir {
         Endpoint::ipc(&self.path.join("survey.ipc"))
     }
 
+    /// Where the supervisor publishes events.
+    ///
+    /// # Errors
+    /// [`BusError::PathTooLong`] where the socket path does not fit.
+    pub fn events_endpoint(&self) -> Result<Endpoint, BusError> {
+        Endpoint::ipc(&self.path.join("events.ipc"))
+    }
+
+    /// The event log; rotated files have a number behind that.
+    #[must_use]
+    pub fn events_log(&self) -> PathBuf {
+        self.log_dir().join("supervisor.events.jsonl")
+    }
+
     /// What a restarted supervisor needs to know of its plugins.
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {

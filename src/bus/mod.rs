@@ -1,8 +1,9 @@
-//! Endpoints, the four roles, the bus directory and its cards.
+//! Endpoints, the six roles, the bus directory and its cards.
 //!
 //! The only place that names NNG (`nng/`); what a message means is not known here. A role is made by listening
 //! or dialling and then asked for the next thing: [`Requester`] and [`Replier`] carry calls, over NNG or past it
-//! (`roles`, `direct/`), [`Surveyor`] and [`Respondent`] the survey. [`BusDir`] is the registry: a directory with sockets and [`Card`]s.
+//! (`roles`, `direct/`), [`Surveyor`] and [`Respondent`] the survey, [`Publisher`] and [`Subscriber`] the events.
+//! [`BusDir`] is the registry: a directory with sockets and [`Card`]s.
 
 mod block_on;
 mod body;
@@ -27,7 +28,7 @@ pub use directory::{BusDir, BusLock};
 pub(crate) use directory::{read_start, write_whole};
 pub use endpoint::Endpoint;
 pub use error::{BusError, RequestError};
-pub use nng::{Answers, PeerEvent, Surveyor};
+pub use nng::{Answers, PeerEvent, Publisher, Subscriber, Surveyor};
 pub use peer::Peer;
 pub use process_id::ProcessId;
 #[cfg(feature = "supervisor")]

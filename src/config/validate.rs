@@ -12,7 +12,9 @@ use super::program::{Programs, tidy};
 use super::raw::{Field, Layer, Name, OnSupervisorExit, OrphanTimeout, RawBackoff, RawFile, RawPlugin, RawRun};
 use super::report::{Report, quote};
 use super::source::Place;
-use crate::supervisor::{BackoffSpec, IntensitySpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec};
+use crate::supervisor::{
+    BackoffSpec, EventSpec, FlappingSpec, HookSpec, IntensitySpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec,
+};
 use crate::wire::check_plugin_name;
 
 /// The name under which the supervisor itself is on the bus.
@@ -147,12 +149,33 @@ fn build(
             keep: get(&raw.log.keep)?,
             max_age: get(&raw.log.max_age)?,
         },
+        events: EventSpec {
+            on_event: build_hook(raw.events.on_event.as_ref()?, programs, report)?,
+            kinds: get(&raw.events.kinds)?,
+            timeout: get(&raw.events.timeout)?,
+            flapping: FlappingSpec {
+                restarts: get(&raw.events.flapping.restarts)?,
+                within: get(&raw.events.flapping.within)?,
+            },
+        },
         sink: None,
         cgroup: get(&raw.bus.cgroup)?,
         adopts_orphans: false,
         plugins: plugins.iter().map(|plugin| build_plugin(plugin, programs, report)).collect::<Option<_>>()?,
         defaults: build_run(&raw.defaults)?,
     })
+}
+
+/// Who is told of events; nobody where the command is empty.
+fn build_hook(field: &Field<HookSpec>, programs: &Programs, report: &mut Report<'_>) -> Option<Option<HookSpec>> {
+    match field.value.clone()? {
+        HookSpec::Command(command) if command.is_empty() => Some(None),
+        HookSpec::Command(command) => {
+            let field = Field { at: field.at, key: field.key.clone(), value: Some(command) };
+            Some(Some(HookSpec::Command(resolve(&field, programs, report)?)))
+        }
+        method @ HookSpec::Method(_) => Some(Some(method)),
+    }
 }
 
 fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>) -> Option<PluginSpec> {

@@ -15,7 +15,7 @@ use super::report::{ReloadReport, StatusReport, SurveyReport};
 use super::startup::find_inheritance;
 use super::survey::Survey;
 use super::{CgroupUse, SupervisorError, SupervisorSpec};
-use crate::bus::{BusDir, BusLock, Lane};
+use crate::bus::{BusDir, BusLock, Lane, Publisher};
 
 /// Requests that may wait for the dispatcher; whoever comes later waits to be let in.
 const REQUESTS: usize = 64;
@@ -75,8 +75,10 @@ impl Supervisor {
         };
         dir.create()?;
         let lock = dir.lock()?;
-        let output = Output::start(&dir, spec.log.clone(), spec.sink.clone()).map_err(SupervisorError::Thread)?;
-        let journal = Journal::new(output.intake().queue());
+        let publisher = Publisher::listen(&dir.events_endpoint()?)?;
+        let output = Output::start(&dir, spec.log.clone(), spec.sink.clone(), Some(publisher));
+        let output = output.map_err(SupervisorError::Thread)?;
+        let journal = Journal::new(output.intake().queue(), &spec.events, &dir);
         journal.own(&format!("started with process {}", std::process::id()));
         let cgroups = cgroups(spec.cgroup, &journal);
         if spec.adopts_orphans
@@ -139,6 +141,18 @@ impl Supervisor {
     /// May be dropped at any time.
     pub async fn status(&self) -> Result<StatusReport, SupervisorError> {
         self.ask(Request::Status).await
+    }
+
+    /// Answers when the loop that looks after the plugins has come round once more: a supervisor that does not has
+    /// to be restarted.
+    ///
+    /// # Errors
+    /// [`SupervisorError::Stopped`].
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub async fn is_well(&self) -> Result<(), SupervisorError> {
+        self.ask(Request::Ping).await
     }
 
     /// Asks every plugin whether it is alive; takes as long as the slowest, at most two rounds' deadlines.

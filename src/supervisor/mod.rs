@@ -31,6 +31,7 @@ mod control;
 mod dispatcher;
 mod error;
 mod handle;
+mod hooks;
 mod journal;
 mod limits;
 mod operator;
@@ -57,7 +58,7 @@ pub use report::{
     StopReport, SurveyReport, SurveyedPlugin,
 };
 pub use spec::{
-    AtIntensity, BackoffSpec, CgroupUse, IntensitySpec, LogSpec, PluginRequest, PluginSpec, RestartPolicy,
-    SoftSignal, SupervisorSpec, SurveySpec,
+    AtIntensity, BackoffSpec, CgroupUse, EventKind, EventSpec, FlappingSpec, HookSpec, IntensitySpec, LogSpec,
+    PluginRequest, PluginSpec, RestartPolicy, SoftSignal, SupervisorSpec, SurveySpec,
 };
 pub use unit::UnitState;

@@ -22,6 +22,8 @@ pub struct SupervisorSpec {
     pub survey: SurveySpec,
     /// How captured output is kept.
     pub log: LogSpec,
+    /// Who is told when a plugin is in trouble.
+    pub events: EventSpec,
     /// The command of the process that reads and keeps it; `None` where the supervisor does that itself.
     ///
     /// A process of its own goes on when the supervisor is killed; without one, plugins that print are killed with it
@@ -43,7 +45,8 @@ impl SupervisorSpec {
         // This one's lane is the one that is used, whoever asked for it.
         let lane = Lane::asked_for().unwrap_or(other.lane);
         let bus = self.bus != other.bus || self.lane != lane || self.cgroup != other.cgroup;
-        bus.then(|| "[bus]".to_owned()).into_iter().collect()
+        let sections = [("[bus]", bus), ("[events]", self.events != other.events)];
+        sections.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section.to_owned()).collect()
     }
 }
 
@@ -78,6 +81,64 @@ pub struct LogSpec {
     pub keep: u32,
     /// A log file that was begun this long ago is rotated, when something is written to it.
     pub max_age: Duration,
+}
+
+/// Who is told of which events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventSpec {
+    /// Who is told; `None` for nobody.
+    pub on_event: Option<HookSpec>,
+    /// Of what.
+    pub kinds: Vec<EventKind>,
+    /// How long that may take.
+    pub timeout: Duration,
+    /// When a plugin counts as flapping.
+    pub flapping: FlappingSpec,
+}
+
+/// Somebody who is given an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookSpec {
+    /// A program and its arguments, which is given the event as JSON on its standard input.
+    Command(Vec<String>),
+    /// A plugin's method, `plugin.method`, which is called with the event.
+    Method(String),
+}
+
+/// An event that somebody may want to be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A plugin failed and is not started again.
+    Failed,
+    /// A plugin was restarted so often in a short time that something must be wrong with it.
+    Flapping,
+    /// A plugin answers, but gets nowhere.
+    Wedged,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Failed, Self::Flapping, Self::Wedged];
+
+    /// The kind as it is configured and sent.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Flapping => "flapping",
+            Self::Wedged => "wedged",
+        }
+    }
+}
+
+/// How many restarts in how short a time are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlappingSpec {
+    /// So many restarts that nobody asked for.
+    pub restarts: u32,
+    /// Within this time.
+    pub within: Duration,
 }
 
 /// One plugin.

@@ -14,8 +14,8 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const STAMPS: [&str; 3] =
     ["src/supervisor/journal.rs", "src/supervisor/output/chunk.rs", "src/supervisor/output/writer.rs"];
 
-/// Where a log file that an earlier process began is found to be old: no other clock has run since.
-const AGES: &str = "src/supervisor/output/file.rs";
+/// Where log files and lines of earlier processes are found to be old: no other clock has run since.
+const AGES: [&str; 2] = ["src/supervisor/output/file.rs", "bin/plugbus/tail/since.rs"];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
@@ -49,7 +49,7 @@ fn invariant_9_the_wall_clock_is_read_for_stamps_alone() {
             };
             wrong.extend(lines.iter().filter(reckons).map(|line| format!("{name}: {line}")));
             seen.push(name);
-        } else if name != AGES {
+        } else if !AGES.contains(&name.as_str()) {
             wrong.extend(lines.iter().map(|line| format!("{name}: {line}")));
         }
     }

@@ -12,14 +12,18 @@ mod calls;
 mod cli;
 mod clocks;
 mod control;
+#[cfg(target_os = "linux")]
+mod daemon;
 mod deadlines;
 mod demo;
 mod dependencies;
+mod events;
 mod garbage;
 mod identity;
 mod interop;
 mod lane;
 mod late_supervisor;
+mod logs;
 mod one_process;
 mod orphans;
 mod output;

@@ -7,6 +7,9 @@ mod completions;
 mod control;
 mod demo;
 mod describe;
+mod detach;
+mod events;
+mod logs;
 mod lookup;
 mod order;
 mod reload;
@@ -16,6 +19,7 @@ mod signals;
 mod status;
 mod supervise;
 mod survey;
+mod unit;
 
 use plugbus::supervisor::run_sink;
 
@@ -31,6 +35,8 @@ pub(crate) fn run(settings: &Settings, command: &Command) -> Result<(), CommandE
         Command::Status(args) => status::run(settings, args),
         Command::Survey(args) => survey::run(settings, args),
         Command::Describe(args) => describe::run(settings, args),
+        Command::Logs(args) => logs::run(settings, args),
+        Command::Events(args) => events::run(settings, args),
         Command::Start(args) => order::run(settings, "start", args),
         Command::Stop(args) => order::stop(settings, args),
         Command::Restart(args) => order::restart(settings, args),
@@ -43,6 +49,7 @@ pub(crate) fn run(settings: &Settings, command: &Command) -> Result<(), CommandE
         Command::Remove(args) => order::run(settings, "remove", args),
         Command::Check(args) => check::run(settings, args),
         Command::Demo => demo::run(settings),
+        Command::Unit(args) => unit::run(settings, args),
         Command::Sink { directory } => Ok(run_sink(directory)?),
         Command::Completions { shell } => completions::run(*shell),
     }

@@ -1,19 +1,22 @@
-//! `plugbus supervise`: a supervisor in the foreground.
+//! `plugbus supervise`: a supervisor in the foreground, or as a daemon.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use plugbus::bus::BusDir;
 use plugbus::config::Loaded;
 use plugbus::supervisor::{Supervisor, SupervisorEnd, SupervisorSpec, raise_file_limit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::detach::{self, Detached};
 use super::replace::{Successor, hear_signals};
 use super::signals::Interrupts;
-use crate::args::Config;
+use crate::args::{Config, Supervise};
 use crate::error::CommandError;
 use crate::log::Log;
+use crate::notify::Notify;
 use crate::settings::Settings;
 
 /// How a supervisor came to its end.
@@ -25,22 +28,34 @@ enum Ended {
     Left { end: bool },
 }
 
-pub(super) fn run(settings: &Settings, args: &Config) -> Result<(), CommandError> {
-    let mut loaded = configured(settings, args)?;
+pub(super) fn run(settings: &Settings, args: &Supervise) -> Result<(), CommandError> {
+    if args.detach {
+        return detach::start();
+    }
+    if args.pid_file.is_some() && !args.detached {
+        return Err(CommandError::Usage("--pid-file is for a daemon: say --detach, too".into()));
+    }
+    if args.detached {
+        Detached::begin();
+    }
+    let mut loaded = configured(settings, &args.config)?;
     raise_file_limit();
-    let _log = Log::start(&settings.log_filter())?;
+    // A daemon's log is a file, and what plugins print has files of its own.
+    let output = if args.detached { ",plugbus::output=off" } else { "" };
+    let log = Log::start(&(settings.log_filter() + output))?;
     let successor = Successor::of_this();
+    let surroundings = Surroundings { args, log: &log, notify: Notify::from_environment(), successor };
     loop {
         let runtime = Runtime::new().map_err(CommandError::system("start the runtime"))?;
         // The runtime ends before the log, and with it whatever an order to stop by force left running.
-        let (again, paths) = (settings.clone(), args.config.clone());
+        let (again, paths) = (settings.clone(), args.config.config.clone());
         let load = move || reread(&again, &paths);
-        let ended = runtime.block_on(supervise(loaded, load, &successor));
+        let ended = runtime.block_on(supervise(loaded, load, &surroundings));
         drop(runtime);
         let Ended::Left { end } = ended? else { return Ok(()) };
-        let error = successor.execute(end);
+        let error = surroundings.successor.execute(end);
         tracing::error!("this program cannot be executed anew, and goes on as it is: {error}");
-        loaded = configured(settings, args)?;
+        loaded = configured(settings, &args.config)?;
     }
 }
 
@@ -50,6 +65,58 @@ fn configured(settings: &Settings, args: &Config) -> Result<Loaded, CommandError
     loaded.spec.sink = sink();
     loaded.spec.adopts_orphans = true;
     Ok(loaded)
+}
+
+/// Who is to know that the supervisor can be called.
+struct Surroundings<'a> {
+    args: &'a Supervise,
+    log: &'a Log,
+    notify: Option<Notify>,
+    /// Who comes after it without a plugin's notice.
+    successor: Successor,
+}
+
+impl Surroundings<'_> {
+    /// The daemon that this is from here on, if it is one.
+    fn ready(&self, supervisor: &Supervisor) -> Result<Option<Detached>, CommandError> {
+        if let Some(notify) = &self.notify {
+            notify.ready();
+        }
+        if !self.args.detached {
+            return Ok(None);
+        }
+        let log_file = BusDir::at(supervisor.directory()).log_dir().join("supervisor.log");
+        Detached::ready(self.log, &log_file, self.args.pid_file.as_deref()).map(Some)
+    }
+
+    async fn keep_informed(&self, supervisor: &Supervisor) {
+        match &self.notify {
+            Some(notify) => notify.keep_informed(supervisor).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn reload(&self, supervisor: &Supervisor) {
+        self.notify.iter().for_each(Notify::reloading);
+        match supervisor.reload(false).await {
+            Ok(report) => tracing::info!("SIGHUP: reloaded: {report}"),
+            Err(error) => tracing::error!("SIGHUP: not reloaded, all goes on as it was: {error}"),
+        }
+        self.notify.iter().for_each(Notify::ready);
+    }
+
+    fn ended(&self, end: SupervisorEnd, detached: Option<Detached>) -> Ended {
+        let ended = Ended::of(end);
+        if ended != Ended::Stopped {
+            self.notify.iter().for_each(Notify::reloading);
+            Detached::stays(detached);
+        }
+        ended
+    }
+
+    fn stopping(&self) {
+        self.notify.iter().for_each(Notify::stopping);
+    }
 }
 
 /// This program again. The path is taken now: once the program is replaced, the system knows of the old one only.
@@ -73,7 +140,7 @@ fn reread(settings: &Settings, paths: &[PathBuf]) -> Result<SupervisorSpec, Stri
 async fn supervise(
     loaded: Loaded,
     load: impl Fn() -> Result<SupervisorSpec, String> + Clone + Send + Sync + 'static,
-    successor: &Successor,
+    surroundings: &Surroundings<'_>,
 ) -> Result<Ended, CommandError> {
     // Before anything is started, so that no signal can leave a plugin behind.
     let mut interrupts = Interrupts::new()?;
@@ -93,16 +160,23 @@ async fn supervise(
         () = told_to_end(&mut interrupts, async || ()) => return Ok(Ended::Stopped),
     };
     tracing::info!("bus {bus} is at {}; Ctrl-C stops it", supervisor.directory().display());
+    let detached = surroundings.ready(&supervisor)?;
     loop {
         tokio::select! {
-            end = supervisor.stopped() => return Ok(Ended::of(end)),
-            () = told_to_end(&mut interrupts, async || reload(&supervisor).await) => break,
-            _ = replace.recv() => match ready_to_leave(successor, &load) {
-                Ok(()) => return Ok(leave(supervisor, &mut interrupts).await),
+            end = supervisor.stopped() => return Ok(surroundings.ended(end, detached)),
+            () = told_to_end(&mut interrupts, async || surroundings.reload(&supervisor).await) => break,
+            () = surroundings.keep_informed(&supervisor) => {}
+            _ = replace.recv() => match ready_to_leave(&surroundings.successor, &load) {
+                Ok(()) => {
+                    surroundings.notify.iter().for_each(Notify::reloading);
+                    Detached::stays(detached);
+                    return Ok(leave(supervisor, &mut interrupts).await);
+                }
                 Err(problem) => tracing::error!("SIGUSR2: not replaced, all goes on as it was: {problem}"),
             }
         }
     }
+    surroundings.stopping();
     tokio::select! {
         () = supervisor.stop() => Ok(Ended::Stopped),
         _ = interrupts.next() => Err(CommandError::Forced),
@@ -144,12 +218,5 @@ async fn told_to_end(interrupts: &mut Interrupts, mut on_hang_up: impl AsyncFnMu
             "SIGHUP" if !at_terminal || std::io::stderr().is_terminal() => on_hang_up().await,
             signal => return tracing::info!("{signal}: stopping; once more stops by force"),
         }
-    }
-}
-
-async fn reload(supervisor: &Supervisor) {
-    match supervisor.reload(false).await {
-        Ok(report) => tracing::info!("SIGHUP: reloaded: {report}"),
-        Err(error) => tracing::error!("SIGHUP: not reloaded, all goes on as it was: {error}"),
     }
 }

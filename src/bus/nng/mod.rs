@@ -1,4 +1,4 @@
-//! The four roles over NNG; the direct lane has two of them as well.
+//! The six roles over NNG; the direct lane has two of them as well.
 //!
 //! Everything here follows from how NNG behaves, and each rule stands where it bites: `aio` fences what may not
 //! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` loses no answer. NNG calls back on its own threads, so a callback stores what came, wakes, and returns.
@@ -8,14 +8,18 @@ mod answerer;
 mod gate;
 mod library;
 mod peers;
+mod publisher;
 mod requester;
+mod subscriber;
 mod surveyor;
 
 use std::time::Duration;
 
 pub(super) use answerer::{Incoming, Replier, Respondent};
 pub use peers::PeerEvent;
+pub use publisher::Publisher;
 pub(super) use requester::Requester;
+pub use subscriber::Subscriber;
 pub use surveyor::{Answers, Surveyor};
 
 use super::{BusError, Endpoint};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use self::read::{Entry, Reader};
 use super::source::Place;
 use crate::bus::Lane;
-use crate::supervisor::{AtIntensity, CgroupUse, RestartPolicy, SoftSignal};
+use crate::supervisor::{AtIntensity, CgroupUse, EventKind, HookSpec, RestartPolicy, SoftSignal};
 
 pub(super) use self::read::read;
 pub(super) use self::value::{OnSupervisorExit, OrphanTimeout};
@@ -86,6 +86,7 @@ table! {
         bus: RawBus = table(),
         survey: RawSurvey = table(),
         log: RawLog = table(),
+        events: RawEvents = table(),
         defaults: RawRun = table(),
         plugins: Vec<RawPlugin> = plugins(),
     }
@@ -115,6 +116,24 @@ table! {
         max_size: Key<u64> = size(4096..=1 << 40),
         keep: Key<u32> = whole(0..=100),
         max_age: Key<Duration> = duration(Duration::from_secs(1)..=YEAR),
+    }
+}
+
+table! {
+    /// `[events]`
+    RawEvents {
+        on_event: Key<HookSpec> = hook(),
+        kinds: Key<Vec<EventKind>> = kinds(),
+        timeout: Key<Duration> = duration(TICK..=YEAR),
+        flapping: RawFlapping = table(),
+    }
+}
+
+table! {
+    /// `flapping` of `[events]`.
+    RawFlapping {
+        restarts: Key<u32> = whole(1..=1000),
+        within: Key<Duration> = duration(TICK..=YEAR),
     }
 }
 

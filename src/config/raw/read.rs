@@ -12,7 +12,7 @@ use super::{Field, Name, RawBody, RawFile, RawPlugin, Table};
 use crate::bus::Lane;
 use crate::config::report::{MAX_PROBLEMS, Remark, Report, nearest, quote};
 use crate::config::source::{Place, Source};
-use crate::supervisor::{AtIntensity, CgroupUse, RestartPolicy, SoftSignal};
+use crate::supervisor::{AtIntensity, CgroupUse, EventKind, HookSpec, RestartPolicy, SoftSignal};
 
 /// The parser may note an error a byte; past this size a broken file reports only its first.
 const MAX_RECOVERED: usize = 64 * 1024;
@@ -173,6 +173,19 @@ impl Reader<'_, '_> {
 
     pub(super) fn restart(&mut self, entry: &Entry<'_>) -> Option<Field<RestartPolicy>> {
         self.field(entry, value::restart(entry.value))
+    }
+
+    /// Who is told of events: a command, empty for nobody, or `plugin.method`.
+    pub(super) fn hook(&mut self, entry: &Entry<'_>) -> Option<Field<HookSpec>> {
+        if entry.value.as_str().is_some() {
+            return self.field(entry, value::method(entry.value).map(HookSpec::Method));
+        }
+        let command = self.command(entry)?;
+        Some(Field { at: command.at, key: command.key, value: command.value.map(HookSpec::Command) })
+    }
+
+    pub(super) fn kinds(&mut self, entry: &Entry<'_>) -> Option<Field<Vec<EventKind>>> {
+        self.field(entry, value::kinds(entry.value))
     }
 
     pub(super) fn at_intensity(&mut self, entry: &Entry<'_>) -> Option<Field<AtIntensity>> {

@@ -8,7 +8,8 @@ use toml::de::DeValue;
 
 use crate::bus::Lane;
 use crate::config::report::{Remark, nearest, quote};
-use crate::supervisor::{AtIntensity, CgroupUse, RestartPolicy, SoftSignal};
+use crate::supervisor::{AtIntensity, CgroupUse, EventKind, RestartPolicy, SoftSignal};
+use crate::wire::{check_method, check_plugin_name};
 
 /// What is wrong with a value.
 pub(super) type Wrong = Remark;
@@ -170,6 +171,34 @@ fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Result<T, Wron
             suggestion: nearest(text, choices.iter().map(|(word, _)| word)),
         }),
     }
+}
+
+/// A plugin's method.
+pub(super) fn method(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let text = text(value)?;
+    match text.split_once('.') {
+        Some((plugin, method)) if check_plugin_name(plugin).is_ok() && check_method(method).is_ok() => Ok(text),
+        _ => {
+            let advice = "write \"plugin.method\", or a command as a list such as [\"program\", \"argument\"]";
+            Err(format!("{} is no plugin's method: {advice}", quote(&text)).into())
+        }
+    }
+}
+
+/// A list of kinds of events.
+pub(super) fn kinds(value: &DeValue<'_>) -> Result<Vec<EventKind>, Wrong> {
+    let names = EventKind::ALL.map(EventKind::as_str);
+    let expected = format!("a list of {}", names.map(quote).join(", "));
+    let list = value.as_array().ok_or_else(|| mismatch(&expected, value))?;
+    let kind = |value: &DeValue<'_>| {
+        let text = value.as_str().ok_or_else(|| mismatch(&expected, value))?;
+        let kind = EventKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+        kind.ok_or_else(|| Wrong {
+            message: format!("expected {expected}, found {}", quote(text)),
+            suggestion: nearest(text, names.iter()),
+        })
+    };
+    list.iter().map(|value| kind(value.get_ref())).collect()
 }
 
 /// What a process can exit with.

@@ -147,6 +147,31 @@ fn wrong_types() {
 }
 
 #[test]
+fn events() {
+    check_problems(&[
+        (
+            "events.on_event = 'report'",
+            &[
+                "a.toml:1:19: events.on_event: \"report\" is no plugin's method: write \"plugin.method\", or a command as \
+                a list such as [\"program\", \"argument\"]",
+            ],
+        ),
+        (
+            "events.kinds = ['fialed']",
+            &[
+                "a.toml:1:16: events.kinds: expected a list of \"failed\", \"flapping\", \"wedged\", found \"fialed\" \
+                (did you mean \"failed\"?)",
+            ],
+        ),
+        (
+            "events.on_event = 7",
+            &["a.toml:1:19: events.on_event: expected a list such as [\"program\", \"argument\"], \
+            found the integer 7"],
+        ),
+    ]);
+}
+
+#[test]
 fn values_out_of_range() {
     check_problems(&[
         (

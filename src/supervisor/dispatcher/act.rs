@@ -13,7 +13,7 @@ use crate::supervisor::journal::now_in_words;
 use crate::supervisor::output::Source;
 use crate::supervisor::process::{Launch, Tree};
 use crate::supervisor::startup::InstanceRecord;
-use crate::supervisor::unit::{Change, Epoch, UnitAction, UnitEvent, UnitState};
+use crate::supervisor::unit::{Change, Epoch, UnitAction, UnitEvent, UnitState, duration_in_words};
 use crate::wire::{Info, PROTOCOL};
 
 impl Dispatcher {
@@ -172,6 +172,12 @@ impl Dispatcher {
             matches!(change.to, UnitState::BackingOff | UnitState::Failed | UnitState::Silent | UnitState::Wedged);
         let output = slot.attended.as_ref().filter(|_| failed).map(|attended| attended.source.recent());
         self.journal.changed(slot.subject(), change, &output.unwrap_or_default());
+        let spec = &self.spec.events.flapping;
+        if change.to == UnitState::BackingOff && slot.flapping.restarted(spec, Instant::now()) {
+            let (restarts, within) = (spec.restarts, duration_in_words(spec.within));
+            let reason = format!("restarted {restarts} times within {within}; {}", change.reason);
+            self.journal.flapping(slot.subject(), &reason);
+        }
     }
 
     fn forget_instance(&mut self, unit: usize, epoch: Epoch) {

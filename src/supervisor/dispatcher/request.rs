@@ -12,6 +12,8 @@ use crate::supervisor::report::{StatusReport, SurveyReport};
 #[derive(Debug)]
 pub(in crate::supervisor) enum Request {
     Status(oneshot::Sender<StatusReport>),
+    /// Answers when the loop comes round.
+    Ping(oneshot::Sender<()>),
     /// A round of everybody's answers, asked for this caller.
     Survey(oneshot::Sender<SurveyReport>),
     Wait(WaitQuery, oneshot::Sender<Result<WaitFound, WaitRefusal>>),

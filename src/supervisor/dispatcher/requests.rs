@@ -32,6 +32,7 @@ impl Dispatcher {
                 self.ready_waiters.push(answer);
                 self.changed = true;
             }
+            Request::Ping(answer) => drop(answer.send(())),
             Request::NotReady(answer) => drop(answer.send(self.not_ready())),
             Request::Order(query, answer) => self.on_order(&query, answer),
             Request::Scale { name, replicas, wait, answer } => self.on_scale(&name, replicas, wait, answer),

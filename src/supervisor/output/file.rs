@@ -112,21 +112,39 @@ impl Open {
     }
 }
 
+/// The end of a file.
+fn tail(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(io::SeekFrom::Start(file.metadata()?.len().saturating_sub(RECALLED)))?;
+    let mut text = Vec::new();
+    file.take(RECALLED).read_to_end(&mut text)?;
+    Ok(text)
+}
+
 /// Has a source remember the end of its log, where a process of another supervisor's wrote it.
 pub(super) fn recall(directory: &Path, source: &Source) {
     let path = directory.join(format!("{}.log", source.name));
-    let tail = || {
-        let mut file = File::open(path)?;
-        file.seek(io::SeekFrom::Start(file.metadata()?.len().saturating_sub(RECALLED)))?;
-        let mut text = Vec::new();
-        file.take(RECALLED).read_to_end(&mut text)?;
-        Ok::<_, io::Error>(text)
-    };
-    for line in tail().unwrap_or_default().split(|byte| *byte == b'\n') {
+    for line in tail(&path).unwrap_or_default().split(|byte| *byte == b'\n') {
         if let Some((stream, text)) = said_by(line, &source.instance) {
             source.remember(stream, text);
         }
     }
+}
+
+/// The number of the newest event in the log; 0 where there is none.
+pub(super) fn last_seq(events: &Path) -> u64 {
+    #[derive(serde::Deserialize)]
+    struct Numbered {
+        seq: u64,
+    }
+    let mut rotated = events.as_os_str().to_owned();
+    rotated.push(".1");
+    let seq = |path: &Path| {
+        let text = tail(path).unwrap_or_default();
+        text.rsplit(|byte| *byte == b'\n').find_map(|line| serde_json::from_slice::<Numbered>(line).ok())
+    };
+    // Right after a rotation the file itself has none.
+    seq(events).or_else(|| seq(Path::new(&rotated))).map_or(0, |last| last.seq)
 }
 
 /// What an instance printed, of a line of a log: `TIME INSTANCE STREAM| TEXT`.
@@ -243,6 +261,17 @@ mod tests {
         assert_eq!(source.recent(), ["one", "panic: no", ""]);
         assert_eq!(source.last_words().unwrap(), "panic: no");
         recall(&root.path().join("nowhere"), &source);
+    }
+
+    #[test]
+    fn events_are_numbered_on_from_the_last_one() {
+        let root = tempfile::tempdir().unwrap();
+        let events = root.path().join("events");
+        assert_eq!(last_seq(&events), 0);
+        fs::write(root.path().join("events.1"), "{\"seq\":7}\n{\"seq\":8,\"x\":1}\n").unwrap();
+        assert_eq!(last_seq(&events), 8);
+        fs::write(&events, "{\"seq\":9}\n{\"no\":1}\n{\"seq\":10,\"torn").unwrap();
+        assert_eq!(last_seq(&events), 9);
     }
 
     #[test]

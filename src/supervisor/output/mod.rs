@@ -42,7 +42,7 @@ use voice::{Listener, Voice};
 use writer::Writer;
 
 use super::LogSpec;
-use crate::bus::BusDir;
+use crate::bus::{BusDir, Publisher};
 
 /// How long the end of a supervisor waits for a disk that does not take what is left.
 const LAST_WRITES: Duration = Duration::from_secs(5);
@@ -67,9 +67,19 @@ impl Output {
     ///
     /// # Errors
     /// Where the system has no room for a thread.
-    pub(super) fn start(dir: &BusDir, spec: LogSpec, sink: Option<Vec<String>>) -> io::Result<Self> {
-        let queue = Arc::new(Queue::default());
-        let written = start_writer(&queue, dir.log_dir(), spec.clone(), Voice::new(Listener::Tracing))?;
+    pub(super) fn start(
+        dir: &BusDir,
+        spec: LogSpec,
+        sink: Option<Vec<String>>,
+        publisher: Option<Publisher>,
+    ) -> io::Result<Self> {
+        let queue = Arc::new(Queue::after(file::last_seq(&dir.events_log())));
+        let writer = Writer::new(dir.log_dir(), spec.clone(), Voice::new(Listener::Tracing));
+        let writer = match publisher {
+            Some(publisher) => writer.publishing(publisher),
+            None => writer,
+        };
+        let written = start_writer(&queue, writer)?;
         let orders = sink.map(|command| Keeper::start(Place::new(dir, command, spec), &queue));
         Ok(Self { intake: Intake { queue, directory: dir.log_dir(), orders }, written })
     }
@@ -162,24 +172,13 @@ impl Intake {
         }
         self.queue.set_spec(spec);
     }
-
-    /// The sink's process, while there is one.
-    #[allow(dead_code, reason = "for whoever takes plugins back, or reloads")]
-    pub(super) fn sink_pid(&self) -> Option<u32> {
-        self.orders.as_ref().and_then(Orders::sink_pid)
-    }
 }
 
-fn start_writer(
-    queue: &Arc<Queue>,
-    directory: PathBuf,
-    spec: LogSpec,
-    voice: Voice,
-) -> io::Result<oneshot::Receiver<()>> {
+fn start_writer(queue: &Arc<Queue>, writer: Writer) -> io::Result<oneshot::Receiver<()>> {
     let of_thread = Arc::clone(queue);
     let (done, written) = oneshot::channel();
     thread::Builder::new().name("plugbus-output".into()).spawn(move || {
-        Writer::new(directory, spec, voice).run(&of_thread);
+        writer.run(&of_thread);
         // Nobody waits for it where the output was just dropped.
         let _ = done.send(());
     })?;

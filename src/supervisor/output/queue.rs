@@ -23,7 +23,7 @@ const MAX_RECORDS: usize = 4096;
 /// One line of the event log, and how the supervisor's own tracing tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::supervisor) struct Record {
-    /// The line, in JSON.
+    /// The line, a JSON object; its number is added.
     pub(in crate::supervisor) json: String,
     /// The same for people.
     pub(in crate::supervisor) words: String,
@@ -52,6 +52,8 @@ pub(in crate::supervisor) struct Queue {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// Of the newest record; it grows, over supervisors too.
+    seq: u64,
     batch: Batch,
     bytes: usize,
     closed: bool,
@@ -92,9 +94,21 @@ impl Queue {
         }
     }
 
-    /// Adds a line of the event log.
-    pub(in crate::supervisor) fn push_record(&self, record: Record) {
+    /// One whose records are numbered from the one after that.
+    pub(super) fn after(seq: u64) -> Self {
+        let queue = Self::default();
+        queue.lock().seq = seq;
+        queue
+    }
+
+    /// Numbers a line of the event log and adds it; answers it as it will be written.
+    pub(in crate::supervisor) fn push_record(&self, mut record: Record) -> String {
         let mut waiting = self.lock();
+        // Here, because several tasks have something to tell, and the log is in the order of its numbers.
+        waiting.seq += 1;
+        let fields = record.json.strip_prefix('{').unwrap_or("}");
+        record.json = format!("{{\"seq\":{},{fields}", waiting.seq);
+        let line = record.json.clone();
         if waiting.batch.records.len() == MAX_RECORDS {
             waiting.batch.records.pop_front();
             waiting.batch.lost_records += 1;
@@ -102,6 +116,7 @@ impl Queue {
         waiting.batch.records.push_back(record);
         drop(waiting);
         self.wake.notify_one();
+        line
     }
 
     /// Has logs kept otherwise from now on.
@@ -214,12 +229,12 @@ mod tests {
     fn records_are_bounded_and_the_newest_stay() {
         let queue = Queue::default();
         for number in 0..MAX_RECORDS + 2 {
-            queue.push_record(record(number.to_string()));
+            queue.push_record(record(format!("{{\"x\":{number}}}")));
         }
         queue.close();
         let batch = queue.take_within(None).unwrap();
         assert_eq!((batch.records.len(), batch.lost_records), (MAX_RECORDS, 2));
-        assert_eq!(batch.records[0].json, "2");
+        assert_eq!(batch.records[0].json, "{\"seq\":3,\"x\":2}");
         assert!(queue.take_within(None).is_none());
     }
 }

@@ -10,6 +10,7 @@ use super::chunk::{Chunk, MAX_LINE};
 use super::file::LogFile;
 use super::queue::{Batch, Queue, Record};
 use super::voice::Voice;
+use crate::bus::Publisher;
 use crate::supervisor::LogSpec;
 
 /// Log files that are open at once; the one that was not written to for longest is closed for another.
@@ -31,6 +32,8 @@ pub(super) struct Writer {
     files: HashMap<String, Kept>,
     /// Counts the writes, to know which file was used last.
     clock: u64,
+    /// Where events are told live, in the supervisor.
+    publisher: Option<Publisher>,
     /// Lines of these were dropped, which their logs do not tell yet.
     owing: Vec<Arc<Source>>,
 }
@@ -43,7 +46,12 @@ struct Kept {
 
 impl Writer {
     pub(super) fn new(directory: PathBuf, spec: LogSpec, voice: Voice) -> Self {
-        Self { directory, spec, voice, files: HashMap::new(), clock: 0, owing: Vec::new() }
+        Self { directory, spec, voice, files: HashMap::new(), clock: 0, publisher: None, owing: Vec::new() }
+    }
+
+    /// One that publishes what it writes to the event log.
+    pub(super) fn publishing(self, publisher: Publisher) -> Self {
+        Self { publisher: Some(publisher), ..self }
     }
 
     /// Writes what comes until the queue is closed and empty.
@@ -54,6 +62,9 @@ impl Writer {
             self.tell_dropped();
             // A flood is over some day; its buffer must not stay.
             formatted.shrink_to(64 * 1024);
+        }
+        if let Some(publisher) = self.publisher.take() {
+            publisher.close();
         }
     }
 
@@ -87,6 +98,10 @@ impl Writer {
         }
         let line = format!("{}\n", record.json);
         self.append(EVENTS, line.as_bytes());
+        // After that, so that whoever hears of an event finds it written down.
+        if let Some(publisher) = &self.publisher {
+            publisher.publish(record.json.as_bytes());
+        }
     }
 
     /// Writes chunks of one plugin at once.

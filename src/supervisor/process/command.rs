@@ -86,7 +86,11 @@ impl Launch {
     /// The supervisor's own variables, with the plugin's in their place.
     pub(super) fn variables(&self) -> BTreeMap<OsString, OsString> {
         // A supervisor may itself be somebody's plugin; its identity is not its children's.
-        let inherited = std::env::vars_os().filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"PLUGBUS_"));
+        // Nor is what a service manager wants to hear from it alone.
+        const OWN: [&str; 4] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"];
+        let is_own =
+            |name: &OsString| name.as_encoded_bytes().starts_with(b"PLUGBUS_") || OWN.iter().any(|own| name == *own);
+        let inherited = std::env::vars_os().filter(|(name, _)| !is_own(name));
         inherited.chain(self.env.iter().map(|(name, value)| (name.into(), value.into()))).collect()
     }
 }

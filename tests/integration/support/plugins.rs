@@ -70,6 +70,7 @@ fn act_as_plugin() {
             Ok::<_, Failure>(())
         })
         .method("echo", "Gives back what it is given.", |text: String| Ok::<_, Failure>(text))
+        .method("swallow", "Takes anything.", |_: serde_json::Value| Ok::<_, Failure>(()))
         .method("panic", "Panics.", |text: String| -> Result<String, Failure> { panic!("{text}") });
     plugin.serve().unwrap();
 }

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -37,8 +36,6 @@ type Pipes = Vec<(Stream, Arc<OwnedFd>)>;
 pub(in crate::supervisor::output) struct Keeper {
     place: Place,
     orders: mpsc::UnboundedReceiver<Order>,
-    /// The sink's process id, for whoever asks; 0 while there is none.
-    pid: Arc<AtomicU32>,
     queue: Arc<Queue>,
     held: HashMap<String, Held>,
     /// What the sink had from an earlier supervisor, until it is asked for.
@@ -77,8 +74,7 @@ impl Keeper {
     pub(in crate::supervisor::output) fn start(place: Place, queue: &Arc<Queue>) -> Orders {
         let (way_in, orders) = Orders::new();
         let (held, found) = (HashMap::new(), HashMap::new());
-        let (pid, queue) = (Arc::clone(&way_in.pid), Arc::clone(queue));
-        let keeper = Self { place, orders, pid, queue, held, found };
+        let keeper = Self { place, orders, queue: Arc::clone(queue), held, found };
         tokio::spawn(keeper.run());
         way_in
     }
@@ -97,9 +93,7 @@ impl Keeper {
                 }
             };
             let since = Instant::now();
-            self.pid.store(sink.process.pid(), Ordering::Relaxed);
             let after = self.serve(&mut sink.link).await;
-            self.pid.store(0, Ordering::Relaxed);
             match after {
                 After::Lost(why) => {
                     tracing::warn!("the sink of plugins' output is started anew: {why}");

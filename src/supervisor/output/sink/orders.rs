@@ -2,7 +2,6 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -25,15 +24,12 @@ pub(super) enum Order {
 ///
 /// Without a bound, because whoever starts a process must not wait for a sink: there are two orders a process.
 #[derive(Debug, Clone)]
-pub(in crate::supervisor::output) struct Orders {
-    orders: mpsc::UnboundedSender<Order>,
-    pub(super) pid: Arc<AtomicU32>,
-}
+pub(in crate::supervisor::output) struct Orders(mpsc::UnboundedSender<Order>);
 
 impl Orders {
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Order>) {
         let (orders, to_keeper) = mpsc::unbounded_channel();
-        (Self { orders, pid: Arc::default() }, to_keeper)
+        (Self(orders), to_keeper)
     }
 
     /// Has a process's pipes read.
@@ -81,13 +77,8 @@ impl Orders {
         let _ = left.await;
     }
 
-    /// The sink's process, while there is one.
-    pub(in crate::supervisor::output) fn sink_pid(&self) -> Option<u32> {
-        Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
-    }
-
     fn give(&self, order: Order) {
         // Fails when the runtime is ending, and the keeper went before whoever asks.
-        let _ = self.orders.send(order);
+        let _ = self.0.send(order);
     }
 }

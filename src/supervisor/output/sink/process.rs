@@ -137,10 +137,6 @@ impl SinkProcess {
         }
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.id.map_or(0, |id| id.pid)
-    }
-
     /// Kills it, if it is still there, and reaps it in the background.
     pub(super) fn end(self) {
         if let Some(id) = self.id {

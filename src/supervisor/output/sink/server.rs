@@ -19,6 +19,7 @@ use tokio::time::MissedTickBehavior;
 use super::super::chunk::{Chunk, LineCutter, Stream};
 use super::super::reader::{Reader, open};
 use super::super::voice::{Listener, Voice};
+use super::super::writer::Writer;
 use super::super::{LAST_WRITES, Queue, Source, start_writer};
 use super::link::{Link, Shared};
 use super::message::{News, Wish};
@@ -215,7 +216,7 @@ impl Server {
                 let queue = Arc::new(Queue::default());
                 let (news, show) = (self.notes.0.clone(), Arc::clone(&self.show));
                 let voice = Voice::new(Listener::Supervisor { news, show });
-                let written = start_writer(&queue, self.directory.clone(), log, voice)?;
+                let written = start_writer(&queue, Writer::new(self.directory.clone(), log, voice))?;
                 self.writing = Some(Writing { queue, written });
             }
         }

@@ -1,0 +1,47 @@
+//! PUB: one message to everybody who listens at the moment.
+
+use nng::options::{Options, SendBufferSize};
+use nng::{Message, Protocol, Socket};
+
+use super::aio::Fenced;
+use super::answerer::listen;
+use super::{library, refused};
+use crate::bus::{BusError, Endpoint};
+
+/// Messages that wait for each subscriber; one that reads slower loses the ones past these, and nobody else does.
+const UNSENT: i32 = 512;
+
+/// Tells everybody who is connected to one endpoint.
+#[derive(Debug)]
+pub struct Publisher {
+    socket: Fenced<Socket>,
+}
+
+impl Publisher {
+    /// Listens for subscribers.
+    ///
+    /// # Errors
+    /// [`BusError::InUse`] where somebody listens there, [`BusError::Transport`] for NNG's other reasons.
+    pub fn listen(endpoint: &Endpoint) -> Result<Self, BusError> {
+        library::init()?;
+        let open = || {
+            let socket = Fenced::new(Socket::new(Protocol::Pub0)?);
+            socket.set_opt::<SendBufferSize>(UNSENT)?;
+            listen(&socket, endpoint)?;
+            Ok(Self { socket })
+        };
+        open().map_err(|error| refused("listen at", endpoint, error))
+    }
+
+    /// Sends to all who are connected now; waits for nobody.
+    pub fn publish(&self, message: &[u8]) {
+        // A publisher's send ends at once, and fails on a closed socket alone.
+        let _ = self.socket.send(Message::from(message));
+    }
+
+    /// Leaves the endpoint, and waits until its file is gone.
+    pub fn close(self) {
+        // Nothing arrives at a publisher, and this is no callback: it may be closed where it stands.
+        self.socket.close();
+    }
+}

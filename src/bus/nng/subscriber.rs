@@ -1,0 +1,177 @@
+//! SUB: everything that one publisher says, while connected to it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nng::options::protocol::pubsub::{Subscribe, Unsubscribe};
+use nng::options::{Options, ReconnectMaxTime, ReconnectMinTime, RecvMaxSize};
+use nng::{AioResult, Protocol, Socket};
+use tokio::sync::mpsc;
+
+use super::aio::{Aio, Fenced, bury};
+use super::peers::Peers;
+use super::{MAX_FRAME, RECONNECT, library, refused};
+use crate::bus::{Body, BusError, Endpoint};
+
+/// Messages that wait to be read; what comes when so many do is lost.
+const UNREAD: usize = 1024;
+
+/// Hears what is published at one endpoint.
+#[derive(Debug)]
+pub struct Subscriber {
+    messages: mpsc::Receiver<Body>,
+    peers: Peers,
+    socket: Fenced<Socket>,
+    receive: Aio,
+    /// Nothing is to be received any more.
+    closed: Arc<Mutex<bool>>,
+}
+
+impl Subscriber {
+    /// Connects in the background, again and again for as long as it lives.
+    ///
+    /// What is published while it is not connected, or while more than a thousand messages wait to be read, is lost:
+    /// a message that must not be missed carries a number, and is written down elsewhere.
+    ///
+    /// # Errors
+    /// [`BusError::Transport`] where NNG cannot make the socket.
+    pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
+        library::init()?;
+        let open = || {
+            let socket = Fenced::new(Socket::new(Protocol::Sub0)?);
+            socket.set_opt::<RecvMaxSize>(MAX_FRAME)?;
+            socket.set_opt::<ReconnectMinTime>(Some(RECONNECT.0))?;
+            socket.set_opt::<ReconnectMaxTime>(Some(RECONNECT.1))?;
+            // Every message begins with nothing.
+            socket.set_opt::<Subscribe>(Vec::new())?;
+            let peers = Peers::watch(&socket, None)?;
+            let (sender, messages) = mpsc::channel(UNREAD);
+            let closed = Arc::<Mutex<bool>>::default();
+            let of_callback = ((*socket).clone(), Arc::clone(&closed));
+            let receive = Aio::new(move |aio, result| {
+                let AioResult::Recv(Ok(message)) = result else { return };
+                let _ = sender.try_send(Body::nng(message));
+                let (socket, closed) = &of_callback;
+                // Held over the call, so that nothing is posted after it was cancelled.
+                let closed = closed.lock().unwrap_or_else(PoisonError::into_inner);
+                if !*closed {
+                    // Fails only on a closed socket.
+                    let _ = socket.recv_async(aio);
+                }
+            })?;
+            socket.recv_async(receive.get())?;
+            socket.dial_async(endpoint.as_str())?;
+            Ok(Self { messages, peers, socket, receive, closed })
+        };
+        open().map_err(|error| refused("dial", endpoint, error))
+    }
+
+    /// Whether the connection stands at this moment.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.peers.len() > 0
+    }
+
+    /// The next message; `None` never comes while the subscriber lives.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Body> {
+        self.messages.recv().await
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        // A socket that is closed while a message arrives hangs NNG (docs/decisions/0002), and here one may arrive at
+        // any time: it wants nothing more, and is closed when the publisher leaves.
+        let _ = self.socket.set_opt::<Unsubscribe>(Vec::new());
+        // The receive does not end with the socket, so it is ended here: whoever buries it waits for it.
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.receive.get().cancel();
+        if self.peers.len() > 0 {
+            // Nothing is posted on it any more: its gate is open.
+            self.peers.close_when_left((*self.socket).clone(), &Arc::default());
+        } else {
+            let socket = (*self.socket).clone();
+            bury(Box::new(move || socket.close()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::publisher::Publisher;
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn endpoint() -> (tempfile::TempDir, Endpoint) {
+        let root = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint::ipc(&root.path().join("events.ipc")).unwrap();
+        (root, endpoint)
+    }
+
+    /// Publishes until it is heard: right after the connect, the publisher may not know of it yet.
+    async fn heard(publisher: &Publisher, subscriber: &mut Subscriber, message: &[u8]) {
+        let hearing = async {
+            loop {
+                publisher.publish(message);
+                let patience = Duration::from_millis(20);
+                if let Ok(Some(body)) = tokio::time::timeout(patience, subscriber.next()).await
+                    && &*body == message
+                {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(LONG, hearing).await.expect("it is heard");
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_hears_everything_in_order_and_finds_the_next_publisher() {
+        let (_root, endpoint) = endpoint();
+        let mut subscriber = Subscriber::dial(&endpoint).unwrap();
+        for _ in 0..2 {
+            let publisher = Publisher::listen(&endpoint).unwrap();
+            heard(&publisher, &mut subscriber, b"hello").await;
+            for number in 0..300_u32 {
+                publisher.publish(&number.to_be_bytes());
+            }
+            let mut expected = 0;
+            while expected < 300 {
+                let body = tokio::time::timeout(LONG, subscriber.next()).await.unwrap().unwrap();
+                if &*body != b"hello" {
+                    assert_eq!(*body, u32::to_be_bytes(expected));
+                    expected += 1;
+                }
+            }
+            publisher.close();
+            assert!(!endpoint.path().exists());
+        }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_holds_nobody_up_and_who_goes_leaves_others_alone() {
+        let (_root, endpoint) = endpoint();
+        let publisher = Publisher::listen(&endpoint).unwrap();
+        let _asleep = Subscriber::dial(&endpoint).unwrap();
+        let mut awake = Subscriber::dial(&endpoint).unwrap();
+        heard(&publisher, &mut awake, b"first").await;
+        for _ in 0..20 {
+            let mut short_lived = Subscriber::dial(&endpoint).unwrap();
+            heard(&publisher, &mut short_lived, b"passing").await;
+            (0..100).for_each(|_| publisher.publish(&[b'x'; 10_000]));
+        }
+        // Whoever buries them is not held up by one whose publisher lives.
+        let (done, buried) = std::sync::mpsc::channel();
+        bury(Box::new(move || done.send(()).unwrap()));
+        buried.recv_timeout(LONG).unwrap();
+        let begun = std::time::Instant::now();
+        (0..10_000).for_each(|_| publisher.publish(&[b'x'; 1000]));
+        assert!(begun.elapsed() < LONG);
+        heard(&publisher, &mut awake, b"last").await;
+        publisher.close();
+    }
+}
