@@ -141,11 +141,11 @@ fn flood(size: Size) -> Vec<Figure> {
 fn impossible(_: Size) -> Vec<Figure> {
     let own = "command = ['sleep', '1']";
     let cases = [
-        ("a cycle", format!("[plugins.a]\n{own}\nafter = ['b']\n[plugins.b]\n{own}\nrequires = ['a']\n"), "cycle"),
+        ("a cycle", format!("[plugins.a]\n{own}\nafter = ['b']\n[plugins.b]\n{own}\nrequires = ['a']\n"), "circle"),
         (
             "a missing dependency",
-            format!("[plugins.a]\n{own}\nrequires = ['bb']\n[plugins.b]\n{own}\n"),
-            "did you mean \"b\"?",
+            format!("[plugins.a]\n{own}\nrequires = ['databse']\n[plugins.database]\n{own}\n"),
+            "did you mean \"database\"?",
         ),
         ("a duplicate name", format!("[plugins.a]\n{own}\n[plugins.a]\n{own}\n"), "duplicate key"),
         ("the supervisor's own name", format!("[plugins.supervisor]\n{own}\n"), "supervisor's own name"),

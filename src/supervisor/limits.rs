@@ -1,5 +1,7 @@
 //! How many files this process may have open, and how many its plugins may.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -15,6 +17,17 @@ pub fn raise_file_limit() {
     let before = *BEFORE.get_or_init(|| getrlimit(Resource::Nofile));
     // Refused where the hard limit is more than the kernel grants; then it stays as it was.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, ..before });
+}
+
+/// Descriptors that are kept for callers and log files: a supervisor that cannot be asked is no supervisor.
+const RESERVE: u64 = 16;
+
+/// Whether so few descriptors are left that starting a plugin more would make the supervisor itself deaf.
+pub(super) fn files_are_short() -> bool {
+    let Some(limit) = getrlimit(Resource::Nofile).current else { return false };
+    // The system gives out the lowest number that is free.
+    File::open("/dev/null")
+        .map_or(true, |lowest| u64::from(lowest.as_raw_fd().unsigned_abs()) >= limit.saturating_sub(RESERVE))
 }
 
 /// Takes that back, for a program that is executed in place of this one.

@@ -49,7 +49,7 @@ pub(super) use system::{age_of, group_of};
 pub(super) use tree::{Survivor, Tree};
 
 use super::SoftSignal;
-use super::limits::lower_file_limit;
+use super::limits::{files_are_short, lower_file_limit};
 use super::unit::ExitState;
 use crate::bus::ProcessId;
 use children::Birth;
@@ -83,6 +83,9 @@ pub(super) struct Spawned {
 /// # Errors
 /// [`SpawnError`] says in words what is wrong; no process is left behind then.
 pub(super) fn spawn(launch: &Launch, mut tree: Tree) -> Result<Spawned, SpawnError> {
+    if files_are_short() {
+        return Err(SpawnError::TooManyFiles);
+    }
     let mut command = launch.command();
     let set_apart = system::set_apart(&mut command, launch, tree.make_cgroup());
     let birth = Birth::begin();
