@@ -147,7 +147,7 @@ fn impossible(_: Size) -> Vec<Figure> {
             format!("[plugins.a]\n{own}\nrequires = ['databse']\n[plugins.database]\n{own}\n"),
             "did you mean \"database\"?",
         ),
-        ("a duplicate name", format!("[plugins.a]\n{own}\n[plugins.a]\n{own}\n"), "duplicate key"),
+        ("a duplicate name", format!("[plugins.a]\n{own}\n[plugins.a]\n{own}\n"), "there twice"),
         ("the supervisor's own name", format!("[plugins.supervisor]\n{own}\n"), "supervisor's own name"),
         ("an unknown key", format!("[plugins.a]\n{own}\nretsart = 'never'\n"), "did you mean \"restart\"?"),
     ];

@@ -92,7 +92,7 @@ impl Supervisor {
         let survey = Survey::start(&dir)?;
         let (requests, to_dispatcher) = mpsc::channel(REQUESTS);
         let reloader = loader.map(|loader| Reloader::start(loader, requests.clone()));
-        let control = Control::start(&dir, spec.lane, &requests, reloader.clone())?;
+        let control = Control::start(&dir, &requests, reloader.clone(), &spec)?;
         let (owner, of_dispatcher) = watch::channel(());
         let (end, ended) = watch::channel(None);
         let setting = Setting {

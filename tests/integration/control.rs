@@ -176,3 +176,19 @@ fn stop_without_names_is_for_the_supervisor_and_waits_for_its_end() {
     assert_eq!(bench.exit(), Some(0));
     bench.expect(&["status"], 5);
 }
+
+#[test]
+fn the_supervisor_itself_is_restarted_and_no_plugin_notices() {
+    let mut bench = two();
+    let pids = |bench: &Bench| [plugin(bench, "text")["pid"].clone(), plugin(bench, "other")["pid"].clone()];
+    let (before, supervisor) = (pids(&bench), bench.supervisor().id());
+    bench.expect(&["restart", "supervisor"], 0);
+    bench.expect(&["start", "text", "other"], 0);
+    assert_eq!(pids(&bench), before);
+    assert_eq!(bench.json(&["status"])["pid"], supervisor);
+    // With a configuration that its successor could not read, it stays.
+    bench.write("plugbus.toml", "[plugins.text]\ncommand = 7\n");
+    let ran = bench.expect(&["restart", "supervisor"], 3);
+    assert!(ran.stderr.contains("plugins.text.command"), "{ran:?}");
+    assert_eq!(pids(&bench), before);
+}

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use plugbus::bus::ProcessId;
 use plugbus::host::{Bus, CallError, blocking};
-use plugbus::supervisor::StopReport;
+use plugbus::supervisor::{OrderReport, StopReport};
 use plugbus::wire::{Fault, from_slice};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::args::Waiting;
 use crate::error::CommandError;
@@ -66,9 +67,30 @@ pub(super) fn stop_supervisor(settings: &Settings, waiting: &Waiting) -> Result<
     Ok(())
 }
 
+/// Lets the supervisor become its own program anew, which takes every plugin back, and waits until that is there.
+pub(super) fn replace_supervisor(settings: &Settings, waiting: &Waiting) -> Result<(), CommandError> {
+    let bus = settings.bus()?;
+    let until = Instant::now() + waiting.timeout;
+    let instance = || -> Option<String> {
+        let cards = bus.plugins().ok()?;
+        Some(cards.into_iter().find(|card| card.name == SUPERVISOR)?.instance)
+    };
+    let before = instance();
+    let _: OrderReport = order(&bus, "restart", &json!({"names": [SUPERVISOR]}), waiting.timeout)?;
+    let is_back = || instance().is_some_and(|now| Some(now) != before);
+    if !waiting.no_wait && !comes(is_back, until) {
+        return Err(CommandError::StillUnderWay { what: "restart".into(), timeout: waiting.timeout });
+    }
+    Ok(())
+}
+
 /// Looks until the process is gone: it is not our child, and may be of another system's kind.
 fn ends(process: ProcessId, until: Instant) -> bool {
-    while process.is_alive() {
+    comes(|| !process.is_alive(), until)
+}
+
+fn comes(wished: impl Fn() -> bool, until: Instant) -> bool {
+    while !wished() {
         if Instant::now() >= until {
             return false;
         }

@@ -28,6 +28,9 @@ pub(super) fn run(settings: &Settings, method: &str, args: &Names) -> Result<(),
 
 pub(super) fn restart(settings: &Settings, args: &Restart) -> Result<(), CommandError> {
     let Restart { names, rolling } = args;
+    if names.names == [control::SUPERVISOR] {
+        return control::replace_supervisor(settings, &names.waiting);
+    }
     let order = Order { names: &names.names, wait: !names.waiting.no_wait, rolling: Some(*rolling) };
     give(settings, "restart", &order, &names.waiting)
 }

@@ -79,11 +79,13 @@ fn yes() -> bool {
 pub(super) struct Desk {
     requests: mpsc::Sender<Request>,
     reloader: Option<Reloader>,
+    /// The process is nothing but this supervisor, and becomes its program anew when it is told to leave.
+    replaceable: bool,
 }
 
 impl Desk {
-    pub(super) fn new(requests: mpsc::Sender<Request>, reloader: Option<Reloader>) -> Self {
-        Self { requests, reloader }
+    pub(super) fn new(requests: mpsc::Sender<Request>, reloader: Option<Reloader>, replaceable: bool) -> Self {
+        Self { requests, reloader, replaceable }
     }
 
     /// The supervisor as callers see it.
@@ -109,12 +111,19 @@ impl Desk {
 
     fn with_orders(&self, plugin: Plugin) -> Plugin {
         let restart = self.served(|desk, Restart { names, rolling, wait }| async move {
+            if names == [OWN_NAME] {
+                return desk.replace_supervisor().await;
+            }
             let order = if rolling { Order::RestartRolling } else { Order::Restart };
             desk.order(OrderQuery { order, names, wait }).await
         });
         let stop = self.served(|desk, stop: Option<Stop>| desk.stop(stop.unwrap_or_default()));
         let plugin = plugin
-            .method_async("restart", "Stops plugins and starts them anew; {rolling: true}: one by one.", restart)
+            .method_async(
+                "restart",
+                "Stops plugins and starts them anew, {rolling: true} one by one; the supervisor: no plugin notices.",
+                restart,
+            )
             .method_async("stop", "Stops plugins, to stay stopped; without {names}, all and the supervisor.", stop);
         [
             ("start", "Starts plugins by name or pattern.", Order::Start),
@@ -181,6 +190,18 @@ impl Desk {
         self.requests.send(Request::Stop).await.map_err(|_| stopping())?;
         let running = report.plugins.iter().filter(|plugin| plugin.state.is_running()).count();
         Ok(StopReport { pid: report.pid, stopping: running.try_into().unwrap_or(u64::MAX) })
+    }
+
+    /// The supervisor's own program anew, which takes every plugin back; answered before it leaves.
+    async fn replace_supervisor(self) -> Result<OrderReport, Failure> {
+        if !self.replaceable {
+            let message = "this supervisor is part of another program, which alone can restart it".to_owned();
+            return Err(refused(OrderRefusal::Invalid { message }));
+        }
+        // Whoever cannot read its configuration would leave the plugins to nobody.
+        self.clone().reload(Reload { plan: true }).await?;
+        self.requests.send(Request::Leave).await.map_err(|_| stopping())?;
+        Ok(OrderReport { done: true, plugins: Vec::new() })
     }
 
     async fn order(self, query: OrderQuery) -> Result<OrderReport, Failure> {

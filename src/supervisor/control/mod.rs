@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::SupervisorError;
 use super::dispatcher::Request;
-use crate::bus::{BusDir, Card, Lane, ProcessId, new_instance};
+use super::{SupervisorError, SupervisorSpec};
+use crate::bus::{BusDir, Card, ProcessId, new_instance};
 use crate::plugin::{ServeError, Stopper};
 use crate::wire::PROTOCOL;
 use methods::Desk;
@@ -45,13 +45,15 @@ impl Control {
     /// [`SupervisorError::Bus`] where the endpoint or the card cannot be made.
     pub(super) fn start(
         dir: &BusDir,
-        lane: Lane,
         requests: &mpsc::Sender<Request>,
         reloader: Option<Reloader>,
+        spec: &SupervisorSpec,
     ) -> Result<Self, SupervisorError> {
         let instance = new_instance();
         let endpoint = dir.endpoint(OWN_NAME, &instance)?;
-        let plugin = Desk::new(requests.clone(), reloader).plugin().concurrency(CALLS).lane(lane);
+        // Only a process that is nothing but a supervisor may be replaced as a whole.
+        let desk = Desk::new(requests.clone(), reloader, spec.adopts_orphans);
+        let plugin = desk.plugin().concurrency(CALLS).lane(spec.lane);
         let info = plugin.info();
         let server = plugin.start(OWN_NAME, &instance, &endpoint, None).map_err(|error| match error {
             ServeError::Bus(error) => SupervisorError::Bus(error),
