@@ -8,6 +8,7 @@ use std::{env, ffi::OsStr};
 
 use rustix::fs::{FlockOperation, OFlags};
 
+use super::ProcessId;
 use super::{BusError, Card, Endpoint};
 use crate::wire::check_plugin_name;
 
@@ -200,6 +201,16 @@ impl BusDir {
         Ok(BusLock { file })
     }
 
+    /// Whether the lock's owner is gone, and only a child of its keeps the lock for a moment.
+    ///
+    /// A child shares its parent's lock between its fork and the execution of its program, also when the parent is
+    /// killed just then.
+    pub(crate) fn lock_is_left_over(&self) -> bool {
+        let named = read_start(&self.path.join("lock"), 20).unwrap_or_default();
+        let pid = std::str::from_utf8(&named).ok().and_then(|pid| pid.trim().parse().ok());
+        pid.is_some_and(|pid| !ProcessId::of(pid).is_some_and(|process| process.is_alive()))
+    }
+
     fn file(&self, name: &str, instance: &str, ending: &str) -> PathBuf {
         self.path.join(format!("{name}.{instance}.{ending}"))
     }
@@ -264,7 +275,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
-    use crate::bus::{ProcessId, new_instance};
+    use crate::bus::new_instance;
 
     fn card(name: &str) -> Card {
         let instance = new_instance();

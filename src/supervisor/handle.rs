@@ -15,7 +15,13 @@ use super::report::{ReloadReport, StatusReport, SurveyReport};
 use super::startup::find_inheritance;
 use super::survey::Survey;
 use super::{CgroupUse, SupervisorError, SupervisorSpec};
-use crate::bus::{BusDir, BusLock, Lane, Publisher};
+use crate::bus::{BusDir, BusError, BusLock, Lane, Publisher};
+
+/// How long a child that was being started may keep the lock of a supervisor that was killed.
+const LEFT_OVER: Duration = Duration::from_secs(2);
+
+/// How often that is looked at; nothing tells when a lock is let go.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// Requests that may wait for the dispatcher; whoever comes later waits to be let in.
 const REQUESTS: usize = 64;
@@ -74,7 +80,7 @@ impl Supervisor {
             None => BusDir::locate(&spec.bus)?,
         };
         dir.create()?;
-        let lock = dir.lock()?;
+        let lock = take(&dir).await?;
         let publisher = Publisher::listen(&dir.events_endpoint()?)?;
         let output = Output::start(&dir, spec.log.clone(), spec.sink.clone(), Some(publisher));
         let output = output.map_err(SupervisorError::Thread)?;
@@ -280,6 +286,19 @@ fn cgroups(wanted: CgroupUse, journal: &Journal) -> Option<Cgroups> {
         Ok(_) => {}
     }
     found.ok()
+}
+
+/// Takes the bus, also from a supervisor that was killed while it was starting a plugin.
+async fn take(dir: &BusDir) -> Result<BusLock, SupervisorError> {
+    let until = Instant::now() + LEFT_OVER;
+    loop {
+        match dir.lock() {
+            Err(BusError::Locked { .. }) if dir.lock_is_left_over() && Instant::now() < until => {
+                tokio::time::sleep(LOOK).await;
+            }
+            taken => return Ok(taken?),
+        }
+    }
 }
 
 fn not_ready(plugins: Vec<NotReady>, waited: Option<Duration>) -> SupervisorError {
