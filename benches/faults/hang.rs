@@ -199,7 +199,7 @@ fn boundary(size: Size) -> Vec<Figure> {
     for (name, delay, in_time) in times {
         let verdicts = stage.reasons(name, "silent").len() + stage.reasons(name, "backing-off").len();
         let ready = stage.reasons(name, "ready").len();
-        figures.push(Figure::new(
+        figures.push(Figure::timing(
             format!("answers after {delay} ms of 500: {ready} times ready, {verdicts} verdicts"),
             if in_time { "ready, and no verdict" } else { "never credited" },
             (ready > 0) == in_time && (verdicts == 0) == in_time,

@@ -240,7 +240,7 @@ fn twice(_: Size) -> Vec<Figure> {
     let code = eventually("it ends", || child.try_wait().unwrap()).code();
     let took = begun.elapsed();
     eventually("nothing is left", || processes_of(&bus).is_empty().then_some(()));
-    vec![Figure::new(
+    vec![Figure::timing(
         format!("exit code {code:?} after {}, nothing left", in_ms(took)),
         "at once, and said (1)",
         code == Some(1) && took < Duration::from_secs(5),
