@@ -13,7 +13,7 @@ use super::raw::{Field, Layer, Name, OnSupervisorExit, OrphanTimeout, RawBackoff
 use super::report::{Report, quote};
 use super::source::Place;
 use crate::supervisor::{
-    BackoffSpec, EventSpec, FlappingSpec, HookSpec, IntensitySpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec,
+    BackoffSpec, EventSpec, HookSpec, IntensitySpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec,
 };
 use crate::wire::check_plugin_name;
 
@@ -153,10 +153,6 @@ fn build(
             on_event: build_hook(raw.events.on_event.as_ref()?, programs, report)?,
             kinds: get(&raw.events.kinds)?,
             timeout: get(&raw.events.timeout)?,
-            flapping: FlappingSpec {
-                restarts: get(&raw.events.flapping.restarts)?,
-                within: get(&raw.events.flapping.within)?,
-            },
         },
         sink: None,
         cgroup: get(&raw.bus.cgroup)?,

@@ -58,7 +58,7 @@ pub use report::{
     StopReport, SurveyReport, SurveyedPlugin,
 };
 pub use spec::{
-    AtIntensity, BackoffSpec, CgroupUse, EventKind, EventSpec, FlappingSpec, HookSpec, IntensitySpec, LogSpec,
-    PluginRequest, PluginSpec, RestartPolicy, SoftSignal, SupervisorSpec, SurveySpec,
+    AtIntensity, BackoffSpec, CgroupUse, EventKind, EventSpec, HookSpec, IntensitySpec, LogSpec, PluginRequest,
+    PluginSpec, RestartPolicy, SoftSignal, SupervisorSpec, SurveySpec,
 };
 pub use unit::UnitState;

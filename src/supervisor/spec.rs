@@ -92,8 +92,6 @@ pub struct EventSpec {
     pub kinds: Vec<EventKind>,
     /// How long that may take.
     pub timeout: Duration,
-    /// When a plugin counts as flapping.
-    pub flapping: FlappingSpec,
 }
 
 /// Somebody who is given an event.
@@ -111,7 +109,7 @@ pub enum HookSpec {
 pub enum EventKind {
     /// A plugin failed and is not started again.
     Failed,
-    /// A plugin was restarted so often in a short time that something must be wrong with it.
+    /// A plugin was restarted more often than its `intensity` allows, and goes on.
     Flapping,
     /// A plugin answers, but gets nowhere.
     Wedged,
@@ -130,15 +128,6 @@ impl EventKind {
             Self::Wedged => "wedged",
         }
     }
-}
-
-/// How many restarts in how short a time are too many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FlappingSpec {
-    /// So many restarts that nobody asked for.
-    pub restarts: u32,
-    /// Within this time.
-    pub within: Duration,
 }
 
 /// One plugin.

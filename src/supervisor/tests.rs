@@ -82,12 +82,7 @@ fn spec(directory: &Path, plugins: Vec<PluginSpec>) -> SupervisorSpec {
         lane: Lane::Direct,
         survey: SurveySpec { interval: Duration::from_millis(100), deadline: Duration::from_millis(500), misses: 8 },
         log: LogSpec { max_size: 1 << 20, keep: 2, max_age: Duration::MAX },
-        events: EventSpec {
-            on_event: None,
-            kinds: Vec::new(),
-            timeout: LONG,
-            flapping: FlappingSpec { restarts: 5, within: LONG },
-        },
+        events: EventSpec { on_event: None, kinds: Vec::new(), timeout: LONG },
         sink: None,
         cgroup: CgroupUse::Auto,
         adopts_orphans: false,

@@ -46,7 +46,9 @@ fn too_many_restarts_end_in_failed_and_say_so_or_go_on_for_ever_and_say_so() {
     stage.stop_without_trace();
     let notes = stage.events().into_iter().filter(|event| {
         let words = event["reason"].as_str().unwrap_or_default();
-        event["plugin"] == "goes-on" && words.starts_with("flapping: 3 restarts within 1 h 0 min")
+        event["plugin"] == "goes-on"
+            && event["event"] == "flapping"
+            && words.starts_with("3 restarts within 1 h 0 min")
     });
     assert_eq!(notes.count(), 1, "said once");
 }

@@ -125,15 +125,6 @@ table! {
         on_event: Key<HookSpec> = hook(),
         kinds: Key<Vec<EventKind>> = kinds(),
         timeout: Key<Duration> = duration(TICK..=YEAR),
-        flapping: RawFlapping = table(),
-    }
-}
-
-table! {
-    /// `flapping` of `[events]`.
-    RawFlapping {
-        restarts: Key<u32> = whole(1..=1000),
-        within: Key<Duration> = duration(TICK..=YEAR),
     }
 }
 

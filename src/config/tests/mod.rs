@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::bus::Lane;
 use crate::supervisor::{
-    AtIntensity, BackoffSpec, CgroupUse, EventKind, EventSpec, FlappingSpec, HookSpec, IntensitySpec, LogSpec,
-    PluginSpec, RestartPolicy, SoftSignal, SurveySpec,
+    AtIntensity, BackoffSpec, CgroupUse, EventKind, EventSpec, HookSpec, IntensitySpec, LogSpec, PluginSpec,
+    RestartPolicy, SoftSignal, SurveySpec,
 };
 
 /// A directory with configuration files, and a `bin` where one program, `hello`, is found.
@@ -107,12 +107,7 @@ fn a_plugin_with_all_defaults() {
         lane: Lane::Direct,
         survey: SurveySpec { interval: SECOND, deadline: SECOND / 2, misses: 3 },
         log: LogSpec { max_size: 10 << 20, keep: 3, max_age: Duration::from_secs(7 * 86_400) },
-        events: EventSpec {
-            on_event: None,
-            kinds: EventKind::ALL.into(),
-            timeout: 10 * SECOND,
-            flapping: FlappingSpec { restarts: 5, within: 60 * SECOND },
-        },
+        events: EventSpec { on_event: None, kinds: EventKind::ALL.into(), timeout: 10 * SECOND },
         sink: None,
         cgroup: CgroupUse::Auto,
         adopts_orphans: false,
@@ -133,7 +128,6 @@ fn every_key_is_taken() {
         "bus = { name = 'b-2', lane = 'nng' }\nsurvey = { interval = '2s', deadline = '2s', misses = 1 }\n\
          log = { max_size = '4 KiB', keep = 0, max_age = '1h' }\n\
          [events]\non_event = ['bin/hello', 'x']\nkinds = ['flapping']\ntimeout = '1s'\n\
-         flapping = { restarts = 2, within = '3s' }\n\
          [defaults]\nreplicas = 3\nenabled = false\nenv = { A = 'all', B = 'all' }\nbackoff.jitter = 1\n\
          [plugins.z]\ncommand = ['hello']\ncwd = 'bin'\nreplicas = 2\nrestart = 'never'\nstart_timeout = '1m 30s'\n\
          stop_grace = '0s'\nenabled = true\nsuccess_codes = [3, 0x04]\nwedge_grace = '1ms'\nsoft_signal = 'SIGQUIT'\n\
@@ -145,12 +139,11 @@ fn every_key_is_taken() {
         (spec.bus.as_str(), spec.lane, spec.log),
         ("b-2", Lane::Nng, LogSpec { max_size: 4096, keep: 0, max_age: Duration::from_secs(3600) })
     );
-    let EventSpec { on_event: Some(HookSpec::Command(command)), kinds, timeout, flapping } = spec.events else {
+    let EventSpec { on_event: Some(HookSpec::Command(command)), kinds, timeout } = spec.events else {
         panic!("{:?}", spec.events)
     };
     assert!(command[0].ends_with("/bin/hello") && command[0].starts_with('/') && command[1] == "x", "{command:?}");
     assert_eq!((kinds, timeout), (vec![EventKind::Flapping], SECOND));
-    assert_eq!(flapping, FlappingSpec { restarts: 2, within: 3 * SECOND });
     assert_eq!(spec.survey, SurveySpec { interval: 2 * SECOND, deadline: 2 * SECOND, misses: 1 });
     let [z, a] = &spec.plugins[..] else { panic!("{:?}", spec.plugins) };
     assert_eq!((z.name.as_str(), a.name.as_str()), ("z", "a"), "plugins start in the order of the file");

@@ -13,7 +13,7 @@ use crate::supervisor::journal::now_in_words;
 use crate::supervisor::output::Source;
 use crate::supervisor::process::{Launch, Tree};
 use crate::supervisor::startup::InstanceRecord;
-use crate::supervisor::unit::{Change, Epoch, UnitAction, UnitEvent, UnitState, duration_in_words};
+use crate::supervisor::unit::{Change, Epoch, UnitAction, UnitEvent, UnitState};
 use crate::wire::{Info, PROTOCOL};
 
 impl Dispatcher {
@@ -56,6 +56,7 @@ impl Dispatcher {
             UnitAction::WithdrawCard { epoch } => self.withdraw(unit, epoch),
             UnitAction::Sweep { epoch } => self.sweep(unit, epoch),
             UnitAction::Record(change) => self.record(unit, &change),
+            UnitAction::Flapping { reason } => self.journal.flapping(self.slots[unit].subject(), &reason),
             UnitAction::Note { reason } => self.journal.noted(self.slots[unit].subject(), &reason),
         }
     }
@@ -172,12 +173,6 @@ impl Dispatcher {
             matches!(change.to, UnitState::BackingOff | UnitState::Failed | UnitState::Silent | UnitState::Wedged);
         let output = slot.attended.as_ref().filter(|_| failed).map(|attended| attended.source.recent());
         self.journal.changed(slot.subject(), change, &output.unwrap_or_default());
-        let spec = &self.spec.events.flapping;
-        if change.to == UnitState::BackingOff && slot.flapping.restarted(spec, Instant::now()) {
-            let (restarts, within) = (spec.restarts, duration_in_words(spec.within));
-            let reason = format!("restarted {restarts} times within {within}; {}", change.reason);
-            self.journal.flapping(slot.subject(), &reason);
-        }
     }
 
     fn forget_instance(&mut self, unit: usize, epoch: Epoch) {

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use super::attend::ProcessCommand;
 use crate::supervisor::journal::Subject;
 use crate::supervisor::output::Source;
-use crate::supervisor::policy::flapping::Flapping;
 use crate::supervisor::report::PluginStatus;
 use crate::supervisor::startup::Inherited;
 use crate::supervisor::unit::{Epoch, Unit};
@@ -27,7 +26,6 @@ pub(super) struct Slot {
     pub(super) inherited: Option<Inherited>,
     /// It is to be taken away once it is at rest.
     pub(super) retiring: bool,
-    pub(super) flapping: Flapping,
 }
 
 /// The dispatcher's side of one process.
@@ -50,7 +48,6 @@ impl Slot {
             dropped_lines: Arc::default(),
             inherited: None,
             retiring: false,
-            flapping: Flapping::default(),
         }
     }
 

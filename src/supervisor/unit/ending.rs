@@ -187,8 +187,8 @@ impl Unit {
                 return;
             }
             Verdict::Flapping => {
-                let reason = format!("flapping: {}, and it goes on", rate());
-                self.actions.push(UnitAction::Note { reason });
+                let reason = format!("{}, and it goes on; {reason}", rate());
+                self.actions.push(UnitAction::Flapping { reason });
             }
             Verdict::Fine => {}
         }

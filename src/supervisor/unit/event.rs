@@ -90,6 +90,8 @@ pub(in crate::supervisor) enum UnitAction {
     Sweep { epoch: Epoch },
     /// Write down a change of state.
     Record(Change),
+    /// Tell somebody that it is restarted again and again.
+    Flapping { reason: String },
     /// Write down something that changed no state.
     Note { reason: String },
 }

@@ -97,6 +97,7 @@ impl Stage {
             UnitAction::WithdrawCard { epoch } => format!("withdraw {}", epoch.0),
             UnitAction::Sweep { epoch } => format!("sweep {}", epoch.0),
             UnitAction::Record(change) => format!("{} → {}: {}", change.from, change.to, change.reason),
+            UnitAction::Flapping { reason } => format!("flapping: {reason}"),
             UnitAction::Note { reason } => format!("note: {reason}"),
         }));
         self

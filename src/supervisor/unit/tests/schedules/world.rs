@@ -178,7 +178,9 @@ impl World {
                     _ => {}
                 }
             }
-            UnitAction::Note { reason } => assert!(!reason.is_empty(), "{}", unit.state()),
+            UnitAction::Flapping { reason } | UnitAction::Note { reason } => {
+                assert!(!reason.is_empty(), "{}", unit.state())
+            }
         }
     }
 
