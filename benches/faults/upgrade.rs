@@ -80,7 +80,7 @@ impl Callers {
                 self.failed.lock().unwrap().push(error.to_string());
             }
             self.calls.fetch_add(1, Ordering::Relaxed);
-            lasting(Duration::from_micros(900));
+            lasting(Duration::from_micros(600));
         }
     }
 }
