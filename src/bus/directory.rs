@@ -201,11 +201,12 @@ impl BusDir {
         Ok(BusLock { file })
     }
 
-    /// Whether the lock's owner is gone, and only a child of its keeps the lock for a moment.
+    /// Whether the lock's owner is gone, and only a child still shares it.
     ///
     /// A child shares its parent's lock between its fork and the execution of its program, also when the parent is
     /// killed just then.
-    pub(crate) fn lock_is_left_over(&self) -> bool {
+    #[must_use]
+    pub fn lock_is_left_over(&self) -> bool {
         let named = read_start(&self.path.join("lock"), 20).unwrap_or_default();
         let pid = std::str::from_utf8(&named).ok().and_then(|pid| pid.trim().parse().ok());
         pid.is_some_and(|pid| !ProcessId::of(pid).is_some_and(|process| process.is_alive()))
