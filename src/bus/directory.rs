@@ -175,6 +175,8 @@ impl BusDir {
     pub fn sweep(&self, name: &str, instance: &str) {
         self.withdraw(name, instance);
         let _ = fs::remove_file(self.file(name, instance, "ipc"));
+        // Of a card that was never finished.
+        let _ = fs::remove_file(self.file(name, instance, "new"));
     }
 
     /// Makes this process the one supervisor of the bus, until the lock is dropped.

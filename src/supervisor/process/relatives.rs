@@ -64,8 +64,18 @@ fn on_bus(given: &Given, bus: &Path) -> Option<(String, String)> {
 ///
 /// `leader` is the instance's own process, exited and not yet reaped: its session and its group are still its own.
 pub(super) fn relatives(mark: &Mark, leader: Option<ProcessId>, is_below_us: bool) -> Vec<ProcessId> {
+    if is_below_us {
+        let found = relatives_among(&below_us(), mark, leader);
+        if !found.is_empty() {
+            return found;
+        }
+        // The system's list of children may lack some while others of them exit: nobody is told to be gone by it.
+    }
+    relatives_among(&pids().filter_map(row_of).collect(), mark, leader)
+}
+
+fn relatives_among(rows: &HashMap<u32, Row>, mark: &Mark, leader: Option<ProcessId>) -> Vec<ProcessId> {
     let own = line_of_descent();
-    let rows: HashMap<u32, Row> = if is_below_us { below_us() } else { pids().filter_map(row_of).collect() };
     let is_member = |row: &Row| {
         let of_leader = leader.is_some_and(|leader| [row.session, row.group].contains(&leader.pid));
         !own.contains(&row.id.pid) && (of_leader || Given::read(row.id.pid).is_some_and(|given| bears(&given, mark)))

@@ -56,6 +56,11 @@ pub(in crate::supervisor) fn remove_stale_files(dir: &BusDir, kept: &[String], j
     for entry in fs::read_dir(dir.path()).into_iter().flatten().flatten() {
         let path = entry.path();
         let is_socket = path.extension().is_some_and(|extension| extension == "ipc");
+        // Of a card that was being written when its supervisor was killed; a plugin that writes its own listens first.
+        let is_draft = path.extension().is_some_and(|extension| extension == "new");
+        if is_draft && (is_deaf(&path.with_extension("ipc")) || !path.with_extension("ipc").exists()) {
+            let _ = fs::remove_file(&path);
+        }
         // One that was bound and does not listen yet looks deaf.
         let is_kept = || {
             let name = path.file_stem().and_then(|name| name.to_str()?.split_once('.'));
