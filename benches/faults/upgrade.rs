@@ -113,6 +113,10 @@ fn killed(size: Size) -> Vec<Figure> {
         }
     });
     let after = all_ready(&stage);
+    let ends: Vec<_> = (0..PLUGINS)
+        .flat_map(|nth| ["backing-off", "stopping"].map(|state| stage.reasons(&format!("target-{nth}"), state)))
+        .flatten()
+        .collect();
     let copies = own_plugins(&stage);
     let failed = callers.failed.into_inner().unwrap();
     let rate = callers.calls.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
@@ -129,7 +133,8 @@ fn killed(size: Size) -> Vec<Figure> {
         ),
         Figure::new(
             format!(
-                "{changed} times another process, {doubled} times one missing, of {times}; {copies} plugin processes at the end"
+                "{changed} times another process, {doubled} times one missing, of {times}; {copies} plugin processes at the end {}",
+                ends.join("; ")
             ),
             "0, 0, 5",
             changed + doubled == 0 && after == pids && copies == PLUGINS,
