@@ -131,13 +131,12 @@ fn killed(size: Size) -> Vec<Figure> {
             "0",
             failed.is_empty(),
         ),
-        Figure::new(
-            format!(
-                "{changed} times another process, {doubled} times one missing, of {times}; {copies} plugin processes at the end {}",
-                ends.join("; ")
-            ),
-            "0, 0, 5",
-            changed + doubled == 0 && after == pids && copies == PLUGINS,
+        Figure::new(format!("{copies} plugin processes at the end"), "5", copies == PLUGINS),
+        // Whoever does not come to answer within `start_timeout` is restarted, which a busy machine may bring about.
+        Figure::timing(
+            format!("{changed} times another process, {doubled} times one missing, of {times} {}", ends.join("; ")),
+            "0, 0",
+            changed + doubled == 0 && after == pids,
         ),
     ]
 }
