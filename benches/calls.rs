@@ -4,13 +4,13 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use plugbus::host::{Bus, blocking};
-use support::{Timings, head, machine, micros, row};
+use support::{Plugin, Timings, head, machine, micros, row};
 
 const WARM: usize = 2_000;
 const COUNTED: usize = 10_000;
@@ -80,27 +80,5 @@ fn echo(path: &Path) {
     let mut buffer = [0; 256];
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
         stream.write_all(&buffer[..length]).unwrap();
-    }
-}
-
-/// The plugin `text`, started by hand.
-struct Plugin(Child);
-
-impl Plugin {
-    fn start(root: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus-text"));
-        let mut child = command.env("PLUGBUS_DIR", root).stderr(Stdio::piped()).spawn().unwrap();
-        // It says so when it is on the bus.
-        let mut line = String::new();
-        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.contains("on the bus"), "{line}");
-        Self(child)
-    }
-}
-
-impl Drop for Plugin {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use plugbus::bus::{Endpoint, Lane, Replier, Requester, block_on};
 use plugbus::host::{Bus, blocking};
-use support::{Timings, head, machine, micros, row};
+use support::{Plugin, Timings, head, machine, micros, row};
 
 const WARM: usize = 2_000;
 const COUNTED: usize = 10_000;
@@ -214,27 +214,5 @@ impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// The plugin `text`, started by hand.
-struct Plugin(Child);
-
-impl Plugin {
-    fn start(root: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus-text"));
-        let mut child = command.env("PLUGBUS_DIR", root).stderr(Stdio::piped()).spawn().unwrap();
-        // It says so when it is on the bus.
-        let mut line = String::new();
-        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.contains("on the bus"), "{line}");
-        Self(child)
-    }
-}
-
-impl Drop for Plugin {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

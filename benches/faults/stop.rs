@@ -34,6 +34,16 @@ fn order(bus: &Bus, method: &str, name: &str) -> Value {
     bus.request(method).plugin("supervisor").timeout(LONG).call(&params).unwrap()
 }
 
+/// How long a stop takes; then it is started again, and nobody waits for that.
+fn stop_and_start(bus: &Bus) -> Duration {
+    let begun = Instant::now();
+    order(bus, "stop", "target");
+    let took = begun.elapsed();
+    let start = json!({"names": ["target"], "wait": false});
+    let _: Value = bus.request("start").plugin("supervisor").call(&start).unwrap();
+    took
+}
+
 /// A script as a plugin; it never answers a survey and is given all the time it wants.
 fn script(name: &str, script: &str, more: &str) -> String {
     plugin(name, &["/bin/sh", "-c", script], &format!("start_timeout = '1h'\n{more}"))
@@ -47,12 +57,7 @@ fn ignores(size: Size) -> Vec<Figure> {
         stage.until("target", |plugin| {
             plugin.pid.is_some() && plugin.state == UnitState::Starting && plugin.state_ms > 100
         });
-        let begun = Instant::now();
-        order(&bus, "stop", "target");
-        let took = begun.elapsed();
-        let start = json!({"names": ["target"], "wait": false});
-        let _: Value = bus.request("start").plugin("supervisor").call(&start).unwrap();
-        took
+        stop_and_start(&bus)
     });
     let timings = Timings::from(timings.collect());
     let off = timings.percentile(100.0).saturating_sub(grace);
@@ -137,17 +142,12 @@ fn bomb(size: Size) -> Vec<Figure> {
 fn holds_output(size: Size) -> Vec<Figure> {
     let mark = mark("holder");
     let holder = "setsid sleep 1000 & exec sleep 1000";
-    let more = format!("env.FAULTS_MARK = '{mark}'\nstop_grace = '500ms'\ncgroup = 'off'");
-    let stage = Stage::spawn(&script("target", holder, &more.replace("\ncgroup = 'off'", "")));
+    let more = format!("env.FAULTS_MARK = '{mark}'\nstop_grace = '500ms'");
+    let stage = Stage::spawn(&script("target", holder, &more));
     let bus = stage.caller();
     let timings = (0..size.pick(20, 2)).map(|_| {
         stage.until("target", |plugin| plugin.pid.is_some() && plugin.state_ms > 50);
-        let begun = Instant::now();
-        order(&bus, "stop", "target");
-        let took = begun.elapsed();
-        let start = json!({"names": ["target"], "wait": false});
-        let _: Value = bus.request("start").plugin("supervisor").call(&start).unwrap();
-        took
+        stop_and_start(&bus)
     });
     let timings = Timings::from(timings.collect());
     drop(stage);

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, clippy::print_stdout, reason = "each benchmark uses a part; printing is what they are for")]
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Sorted timings of one thing done many times.
@@ -61,4 +64,26 @@ pub(crate) fn machine() -> String {
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("unknown processor");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{model}, {cores} cores, Linux {}", read("/proc/sys/kernel/osrelease").trim())
+}
+
+/// The plugin `text`, started by hand.
+pub(crate) struct Plugin(Child);
+
+impl Plugin {
+    pub(crate) fn start(root: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus-text"));
+        let mut child = command.env("PLUGBUS_DIR", root).stderr(Stdio::piped()).spawn().unwrap();
+        // It says so when it is on the bus.
+        let mut line = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains("on the bus"), "{line}");
+        Self(child)
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -88,6 +88,11 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Whether a card is of the plugin that was named, or of any that is found without its name.
+    fn names(self, card: &Card) -> bool {
+        self.plugin.map_or_else(|| is_common(card), |plugin| plugin == card.name)
+    }
+
     /// What to call it in an error.
     pub(super) fn name(self) -> String {
         self.plugin.unwrap_or(self.method).to_owned()
@@ -97,9 +102,8 @@ impl<'a> Target<'a> {
     /// supervisor's: nobody's `add` or `start` may become ambiguous because a supervisor has one, too.
     pub(super) fn candidates(self, cards: &'a [Card]) -> impl Iterator<Item = &'a Card> {
         cards.iter().filter(move |card| {
-            let named = self.plugin.map_or_else(|| is_common(card), |plugin| plugin == card.name);
             let offers = self.method.starts_with('$') || card.offers(self.method);
-            named && offers && self.instance.is_none_or(|instance| instance == card.instance)
+            self.names(card) && offers && self.instance.is_none_or(|instance| instance == card.instance)
         })
     }
 
@@ -126,8 +130,7 @@ impl<'a> Target<'a> {
             let nearest = vec![format!("{}.{}", supervisor.name, self.method)];
             return CallError::NoSuchMethod { method: self.method.into(), nearest };
         }
-        let named = |card: &&Card| self.plugin.map_or_else(|| is_common(card), |plugin| plugin == card.name);
-        let of_plugin = cards.iter().filter(named);
+        let of_plugin = cards.iter().filter(|card| self.names(card));
         let methods = of_plugin.flat_map(|card| &card.methods).map(|method| method.name.as_str());
         CallError::NoSuchMethod { method: self.method.into(), nearest: own(nearest(self.method, methods)) }
     }

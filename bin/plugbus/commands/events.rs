@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use plugbus::bus::{BusDir, Subscriber};
 use serde::Deserialize;
 
-use super::logs::{is_stamp, until_interrupted};
+use super::logs::is_stamp;
+use super::signals::until_interrupted;
 use crate::args::Events;
 use crate::error::CommandError;
 use crate::output::{self, BAD, BOLD, DIM, FAIR, GOOD, PLAIN, one_line, visible};

@@ -9,7 +9,7 @@ use plugbus::host::CallError;
 use plugbus::wire::nearest;
 use serde::Serialize;
 
-use super::signals::Interrupts;
+use super::signals::until_interrupted;
 use crate::args::Logs;
 use crate::error::CommandError;
 use crate::output::{self, BOLD, DIM, FAIR, PLAIN, visible};
@@ -29,21 +29,6 @@ pub(super) fn run(settings: &Settings, args: &Logs) -> Result<(), CommandError> 
         true => until_interrupted(follower.follow(&print, std::future::pending::<()>)),
         false => follower.print_all(&print),
     }
-}
-
-/// Runs until it ends or somebody presses Ctrl-C, which is how one ends it.
-pub(super) fn until_interrupted(work: impl Future<Output = Result<(), CommandError>>) -> Result<(), CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::system("start the runtime"))?;
-    runtime.block_on(async {
-        let mut interrupts = Interrupts::new()?;
-        tokio::select! {
-            ended = work => ended,
-            _ = interrupts.next() => Ok(()),
-        }
-    })
 }
 
 /// The logs of these plugins, or all.

@@ -31,3 +31,18 @@ impl Interrupts {
         }
     }
 }
+
+/// Runs until it ends or somebody presses Ctrl-C, which is how one ends it.
+pub(super) fn until_interrupted(work: impl Future<Output = Result<(), CommandError>>) -> Result<(), CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::system("start the runtime"))?;
+    runtime.block_on(async {
+        let mut interrupts = Interrupts::new()?;
+        tokio::select! {
+            ended = work => ended,
+            _ = interrupts.next() => Ok(()),
+        }
+    })
+}

@@ -213,7 +213,7 @@ impl Dispatcher {
         for unit in self.slots.which(|slot| slot.unit.spec().name == spec.name && !slot.retiring) {
             self.reconfigure(unit, spec.clone());
             let command = match what.enabled {
-                Some(true) if !self.operator.stopped.contains(&spec.name) => UnitCommand::Enable,
+                Some(true) if self.starts_by_itself(unit) => UnitCommand::Enable,
                 Some(false) => UnitCommand::Disable,
                 _ if what.launch && self.slots[unit].unit.is_wanted() => UnitCommand::Restart,
                 _ => continue,
@@ -245,7 +245,7 @@ impl Dispatcher {
             }
             None => self.add_unit(spec, replica),
         };
-        if spec.enabled && !self.operator.stopped.contains(&spec.name) {
+        if self.starts_by_itself(unit) {
             self.tell(unit, UnitEvent::Asked(UnitCommand::Start));
         }
     }

@@ -8,7 +8,7 @@ use plugbus::supervisor::StatusReport;
 
 use super::view::View;
 use crate::commands::control;
-use crate::commands::signals::Interrupts;
+use crate::commands::signals::until_interrupted;
 use crate::error::CommandError;
 use crate::output::{self, BAD};
 use crate::settings::Settings;
@@ -22,17 +22,7 @@ const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_BELOW: &str = "\x1b[J";
 
 pub(super) fn run(settings: &Settings, json: bool) -> Result<(), CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::system("start the runtime"))?;
-    runtime.block_on(async {
-        let mut interrupts = Interrupts::new()?;
-        tokio::select! {
-            ended = watch(settings, json) => ended,
-            _ = interrupts.next() => Ok(()),
-        }
-    })
+    until_interrupted(watch(settings, json))
 }
 
 /// Ends only where it cannot even begin, or cannot print.
