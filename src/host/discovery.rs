@@ -148,13 +148,6 @@ mod tests {
     use crate::wire::MethodInfo;
 
     fn card(name: &str, methods: &[&str]) -> Card {
-        let method = |name: &&str| MethodInfo {
-            name: (*name).into(),
-            doc: String::new(),
-            params: None,
-            result: None,
-            idempotent: false,
-        };
         Card {
             name: name.into(),
             instance: "i".into(),
@@ -162,7 +155,7 @@ mod tests {
             process: ProcessId::own(),
             protocol: 1,
             url: String::new(),
-            methods: methods.iter().map(method).collect(),
+            methods: methods.iter().map(|name| MethodInfo::new(*name)).collect(),
         }
     }
 

@@ -140,7 +140,7 @@ impl Plugin {
             self.problem.get_or_insert(problem);
             return self;
         }
-        let info = MethodInfo { name: name.to_owned(), doc: doc.to_owned(), params, result: None, idempotent: false };
+        let info = MethodInfo { doc: doc.to_owned(), params, ..MethodInfo::new(name) };
         self.methods.insert(name.to_owned(), Method { info, prepare, pace: Arc::default() });
         self
     }

@@ -33,6 +33,44 @@ pub struct MethodInfo {
     /// Whether running it twice is as good as running it once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub idempotent: bool,
+    /// Which way its values come one by one; neither, where this is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<Streams>,
+    /// How long it takes as a rule, in milliseconds, as its author says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub typical_ms: Option<u64>,
+}
+
+impl MethodInfo {
+    /// A method of which nothing but its name is known.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            doc: String::new(),
+            params: None,
+            result: None,
+            idempotent: false,
+            streams: None,
+            typical_ms: None,
+        }
+    }
+}
+
+/// Which way the values of a method come one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Streams {
+    /// It returns items; `result` describes one of them.
+    Out,
+    /// It takes items; `params` describes one of them.
+    In,
+    /// Both.
+    Both,
+    /// From a later version of the protocol.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A JSON Schema, kept as its author wrote it.

@@ -14,7 +14,7 @@ mod survey;
 pub use call::{DEFAULT_TTL, MAX_TTL, Reply, Request, RequestHead};
 pub use codec::{CodecError, MAX_DEPTH, MAX_MESSAGE, Raw, from_slice, to_vec};
 pub use fault::{Code, Fault};
-pub use method::{MethodInfo, Schema, builtin};
+pub use method::{MethodInfo, Schema, Streams, builtin};
 pub use name::{InvalidName, MAX_METHOD, MAX_NAME, check_method, check_plugin_name};
 #[cfg(feature = "config")]
 pub(crate) use nearest::distance;
