@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use plugbus::wire::{Answer, Code, CodecError, Fault, Info, Load, Question, Raw, Reply, Request, RequestHead, Want};
+use plugbus::wire::{
+    Answer, Code, CodecError, Fault, Info, Load, Question, Raw, Reply, Request, RequestHead, Stats, Want,
+};
 use serde_json::{Value, json};
 
 /// One golden message: its file's name without the ending, its bytes, and what stands beside it.
@@ -60,6 +62,7 @@ fn rewrite(name: &str, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
         "reply" | "error" => match Reply::decode(bytes)? {
             Reply::Result(raw) if name == "reply-info" => Reply::encode_result(&raw.to::<Info>()?),
             Reply::Result(raw) if name == "reply-stats" => Reply::encode_result(&raw.to::<Load>()?),
+            Reply::Result(raw) if name == "reply-stats-methods" => Reply::encode_result(&raw.to::<Stats>()?),
             Reply::Result(raw) => Reply::encode_result(&raw.to::<Value>()?),
             Reply::Error(fault) => Ok(Reply::encode_error(&fault)),
         },
@@ -85,9 +88,10 @@ fn build(name: &str, meaning: &Value) -> Vec<u8> {
         "reply" => {
             let result = meaning["result"].clone();
             match name {
-                // These two results are messages of the protocol: their fields have an order of their own.
+                // These results are messages of the protocol: their fields have an order of their own.
                 "reply-info" => Reply::encode_result(&serde_json::from_value::<Info>(result).unwrap()),
                 "reply-stats" => Reply::encode_result(&serde_json::from_value::<Load>(result).unwrap()),
+                "reply-stats-methods" => Reply::encode_result(&serde_json::from_value::<Stats>(result).unwrap()),
                 _ => Reply::encode_result(&result),
             }
             .unwrap()

@@ -8,6 +8,7 @@ use super::environment::Environment;
 use super::handler::{self, AsyncHandler, Handler, Prepare};
 use super::here::Pace;
 use super::server::{self, Server};
+use super::tally::Tally;
 use crate::bus::{Endpoint, Lane, Replier, Respondent};
 use crate::wire::{Info, MethodInfo, Schema, check_method};
 
@@ -27,7 +28,8 @@ pub struct Plugin {
 pub(super) struct Method {
     pub(super) info: MethodInfo,
     pub(super) prepare: Prepare,
-    pub(super) pace: Arc<Pace>,
+    pub(super) pace: Pace,
+    pub(super) tally: Arc<Tally>,
 }
 
 impl Plugin {
@@ -141,7 +143,7 @@ impl Plugin {
             return self;
         }
         let info = MethodInfo { doc: doc.to_owned(), params, ..MethodInfo::new(name) };
-        self.methods.insert(name.to_owned(), Method { info, prepare, pace: Arc::default() });
+        self.methods.insert(name.to_owned(), Method { info, prepare, pace: Pace::default(), tally: Arc::default() });
         self
     }
 

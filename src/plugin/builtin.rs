@@ -23,7 +23,7 @@ pub(super) fn answer(method: &str, params: Raw<'_>, who: &Identity, ledger: &Led
     let (result, then) = match method {
         builtin::PING => (Reply::encode_result(&()), Then::Nothing),
         builtin::INFO => (Reply::encode_result(&who.info), Then::Nothing),
-        builtin::STATS => (Reply::encode_result(&ledger.load()), Then::Nothing),
+        builtin::STATS => (Reply::encode_result(&ledger.stats()), Then::Nothing),
         builtin::STOP => (Reply::encode_result(&()), Then::Drain),
         builtin::CANCEL => match params.to::<Cancel<'_>>() {
             Ok(cancel) => (Reply::encode_result(&ledger.cancel(cancel.id)), Then::Nothing),

@@ -4,16 +4,18 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{self, JoinError};
 use tokio::time::timeout_at;
 
 use super::Context;
+use super::builder::Method;
 use super::cancel::Cancel;
 use super::handler::{Job, Outcome, Prepare};
-use super::here::Pace;
 use super::ledger::{Ledger, Ticket};
+use super::tally::Tally;
 use crate::bus::Incoming;
 use crate::wire::{Code, Fault, MAX_MESSAGE, Raw, Reply};
 
@@ -22,8 +24,7 @@ pub(super) struct Call {
     pub(super) incoming: Incoming,
     /// Where in the message they are; `None` where there are none.
     pub(super) params: Option<Range<usize>>,
-    pub(super) prepare: Prepare,
-    pub(super) pace: Arc<Pace>,
+    pub(super) method: Arc<Method>,
     pub(super) ticket: Ticket,
     pub(super) ledger: Arc<Ledger>,
     pub(super) turns: Arc<Semaphore>,
@@ -32,26 +33,29 @@ pub(super) struct Call {
 impl Call {
     /// Waits for its turn, runs the call and sends its reply.
     pub(super) async fn run(self) {
-        self.go_on(None).await;
+        self.go_on(Next::Turn).await;
     }
 
     /// As [`run`](Self::run), where it may have had its turn and been begun already.
-    pub(super) async fn go_on(self, begun: Option<(Job, OwnedSemaphorePermit)>) {
-        let Self { incoming, params, prepare, pace, mut ticket, ledger, turns } = self;
-        let (cancel, deadline) = (ticket.cancel(), ticket.deadline());
+    pub(super) async fn go_on(self, next: Next) {
+        let Self { incoming, params, method, mut ticket, ledger, turns } = self;
+        let (cancel, started, deadline) = (ticket.cancel(), ticket.started(), ticket.deadline());
         let context = Context { deadline, cancel: cancel.clone(), ledger: Arc::clone(&ledger) };
         let departed = incoming.departed();
         let work = async {
-            let (job, turn) = match begun {
-                Some((job, turn)) => (job, Ok(turn)),
-                None => {
+            let timed = Some(Arc::clone(&method));
+            let (job, turn, timed) = match next {
+                Next::Begin(job, turn) => (job, Ok(turn), timed),
+                // Its next step says nothing about how long a call takes to get there.
+                Next::GoOn(job, turn) => (job, Ok(turn), None),
+                Next::Turn => {
                     let turn = turns.acquire_owned().await;
                     // Read here, not before its turn: until then a call is only its bytes.
-                    (job(&incoming, params, &prepare, context)?, turn)
+                    (job(&incoming, params, &method.prepare, context)?, turn, timed)
                 }
             };
             ticket.begins();
-            work(job, (ticket, turn), pace).await
+            work(job, (ticket, turn), timed).await
         };
         let outcome = tokio::select! {
             outcome = timeout_at(deadline.into(), work) => outcome.unwrap_or_else(|_| Err(too_late())),
@@ -60,7 +64,7 @@ impl Call {
         };
         // Code that runs on a thread of its own goes on; it can see that nobody waits any more.
         cancel.tell();
-        answer(incoming, outcome, &ledger);
+        answer(incoming, outcome, &method.tally, started);
     }
 }
 
@@ -76,29 +80,43 @@ pub(super) fn job(
 }
 
 /// Counts the call and sends its reply.
-pub(super) fn answer(incoming: Incoming, outcome: Outcome, ledger: &Ledger) {
-    ledger.count(outcome.is_ok());
-    incoming.reply(&encode(outcome));
+pub(super) fn answer(incoming: Incoming, outcome: Outcome, tally: &Tally, started: Instant) {
+    let (reply, error) = encode(outcome);
+    tally.count(error, started.elapsed());
+    incoming.reply(&reply);
+}
+
+/// What is to be done of a call.
+pub(super) enum Next {
+    /// All of it, when it has a turn.
+    Turn,
+    /// Its code, from the start.
+    Begin(Job, OwnedSemaphorePermit),
+    /// The rest of its code.
+    GoOn(Job, OwnedSemaphorePermit),
 }
 
 /// What the call holds for as long as its own code runs, even past the reply.
 type Held = (Ticket, Result<OwnedSemaphorePermit, tokio::sync::AcquireError>);
 
-async fn work(job: Job, held: Held, pace: Arc<Pace>) -> Outcome {
+async fn work(job: Job, held: Held, timed: Option<Arc<Method>>) -> Outcome {
     let joined = match job {
         Job::Blocking(run) => {
             let run = move || {
-                let outcome = pace.time(run);
+                let outcome = match timed {
+                    Some(method) => method.pace.time(run),
+                    None => run(),
+                };
                 drop(held);
                 outcome
             };
             task::spawn_blocking(run).await
         }
         Job::Async(mut running) => {
-            let mut first = Some(pace);
+            let mut first = timed;
             let running = async move {
                 let outcome = poll_fn(|context| match first.take() {
-                    Some(pace) => pace.time(|| running.as_mut().poll(context)),
+                    Some(method) => method.pace.time(|| running.as_mut().poll(context)),
                     None => running.as_mut().poll(context),
                 });
                 let outcome = outcome.await;
@@ -161,11 +179,15 @@ fn words(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }
 
-fn encode(outcome: Outcome) -> Vec<u8> {
-    let reply = outcome.unwrap_or_else(|fault| Reply::encode_error(&fault));
+/// The reply, and the code of its error.
+fn encode(outcome: Outcome) -> (Vec<u8>, Option<Code>) {
+    let (reply, error) = match outcome {
+        Ok(reply) => (reply, None),
+        Err(fault) => (Reply::encode_error(&fault), Some(fault.code)),
+    };
     if reply.len() <= MAX_MESSAGE {
-        return reply;
+        return (reply, error);
     }
     let message = format!("the result has {} bytes, a message may have {MAX_MESSAGE}", reply.len());
-    Reply::encode_error(&Fault::new(Code::TooLarge, message))
+    (Reply::encode_error(&Fault::new(Code::TooLarge, message)), Some(Code::TooLarge))
 }

@@ -15,10 +15,10 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Context;
-use super::call::{Call, answer, cancelled_by_caller, departed_caller, job, panicked_with, too_late};
+use super::builder::Method;
+use super::call::{Call, Next, answer, cancelled_by_caller, departed_caller, job, panicked_with, too_late};
 use super::cancel::Cancel;
 use super::handler::{Job, Outcome};
-use super::ledger::Ledger;
 use crate::bus::{Incoming, Turn};
 use crate::wire::Fault;
 
@@ -48,7 +48,8 @@ impl Pace {
 /// A call that may be answered before its code has ended; whoever takes the request answers it.
 struct Open {
     incoming: Mutex<Option<Incoming>>,
-    ledger: Arc<Ledger>,
+    method: Arc<Method>,
+    started: Instant,
 }
 
 impl Open {
@@ -58,7 +59,7 @@ impl Open {
 
     fn answer(&self, outcome: Outcome) {
         if let Some(incoming) = self.take() {
-            answer(incoming, outcome, &self.ledger);
+            answer(incoming, outcome, &self.method.tally, self.started);
         }
     }
 }
@@ -78,21 +79,24 @@ impl Call {
             cancel: self.ticket.cancel(),
             ledger: Arc::clone(&self.ledger),
         };
-        match guarded(|| job(&self.incoming, self.params.clone(), &self.prepare, context)) {
-            Ok(Ok(job)) if self.pace.is_slow() => drop(runtime.spawn(self.go_on(Some((job, permit))))),
+        match guarded(|| job(&self.incoming, self.params.clone(), &self.method.prepare, context)) {
+            Ok(Ok(job)) if self.method.pace.is_slow() => drop(runtime.spawn(self.go_on(Next::Begin(job, permit)))),
             Ok(Ok(job)) => self.begin(job, permit, turn, runtime),
-            Ok(Err(fault)) | Err(fault) => answer(self.incoming, Err(fault), &self.ledger),
+            Ok(Err(fault)) | Err(fault) => {
+                answer(self.incoming, Err(fault), &self.method.tally, self.ticket.started());
+            }
         }
     }
 
     /// Runs a plain function to its end, an async method up to where it has to wait.
     fn begin(self, job: Job, permit: OwnedSemaphorePermit, turn: &Turn<'_>, runtime: &Handle) {
-        let Self { incoming, params, prepare, pace, ticket, ledger, turns } = self;
-        let open = Arc::new(Open { incoming: Mutex::new(Some(incoming)), ledger: Arc::clone(&ledger) });
+        let Self { incoming, params, method, ticket, ledger, turns } = self;
+        let (incoming, started) = (Mutex::new(Some(incoming)), ticket.started());
+        let open = Arc::new(Open { incoming, method: Arc::clone(&method), started });
         let (watched, deadline, cancel) = (Arc::clone(&open), ticket.deadline(), ticket.cancel());
         let watching = runtime.clone();
         turn.if_slow(move || {
-            pace.0.store(true, Ordering::Relaxed);
+            watched.method.pace.0.store(true, Ordering::Relaxed);
             watching.spawn(watch_over(watched, deadline, cancel));
         });
         let mut running = match job {
@@ -109,10 +113,8 @@ impl Call {
             Ok(Poll::Pending) => match open.take() {
                 // It is polled again where it goes on, and then with somebody to wake.
                 Some(incoming) => {
-                    // Its next step says nothing about how long a call takes to get here.
-                    let pace = Arc::default();
-                    let call = Self { incoming, params, prepare, pace, ticket, ledger, turns };
-                    runtime.spawn(call.go_on(Some((Job::Async(running), permit))));
+                    let call = Self { incoming, params, method, ticket, ledger, turns };
+                    runtime.spawn(call.go_on(Next::GoOn(Job::Async(running), permit)));
                 }
                 // Answered: nobody waits for it any more.
                 None => drop(guarded(move || drop(running))),

@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::cancel::Cancel;
-use crate::wire::{Load, Phase};
+use super::tally::Tally;
+use crate::wire::{Load, Phase, Stats};
 
 /// What the plugin is doing; read by the survey thread while calls come and go.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     running: Mutex<BTreeMap<u64, Running>>,
     next: AtomicU64,
-    done: AtomicU64,
-    failed: AtomicU64,
+    /// What is counted of each method.
+    tallies: Vec<(String, Arc<Tally>)>,
     beat: AtomicU64,
     phase: AtomicU8,
     /// Somebody waits for that.
@@ -33,6 +34,10 @@ struct Running {
 }
 
 impl Ledger {
+    pub(super) fn of(tallies: Vec<(String, Arc<Tally>)>) -> Self {
+        Self { tallies, ..Self::default() }
+    }
+
     /// Notes that a call was accepted; it is over when the ticket is dropped.
     pub(super) fn begin(self: &Arc<Self>, id: Option<&str>, ttl: Duration) -> Ticket {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -41,7 +46,7 @@ impl Ledger {
         let deadline = started + ttl;
         let running = Running { started, deadline, id: id.map(str::to_owned), cancel: cancel.clone() };
         self.lock().insert(number, running);
-        Ticket { ledger: Arc::clone(self), number, cancel, deadline, begun: false }
+        Ticket { ledger: Arc::clone(self), number, cancel, started, deadline, begun: false }
     }
 
     /// Calls that run or wait for their turn.
@@ -52,11 +57,6 @@ impl Ledger {
     /// Says that the plugin gets somewhere.
     pub(super) fn beat(&self) {
         self.beat.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count(&self, succeeded: bool) {
-        let counter = if succeeded { &self.done } else { &self.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Tells the calls of that id to stop; whether there was one.
@@ -79,10 +79,16 @@ impl Ledger {
             in_flight: running.len() as u64,
             oldest_ms: millis_since(oldest, now),
             overdue_ms: millis_since(overdue, now),
-            done: self.done.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
+            done: self.tallies.iter().map(|(_, tally)| tally.done()).sum(),
+            failed: self.tallies.iter().map(|(_, tally)| tally.failed()).sum(),
             beat: self.beat.load(Ordering::Relaxed),
         }
+    }
+
+    /// The same, and what is counted of each method.
+    pub(super) fn stats(&self) -> Stats {
+        let methods = self.tallies.iter().filter_map(|(name, tally)| Some((name.clone(), tally.stats()?)));
+        Stats { load: self.load(), methods: methods.collect() }
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -132,11 +138,17 @@ pub(super) struct Ticket {
     ledger: Arc<Ledger>,
     number: u64,
     cancel: Cancel,
+    started: Instant,
     deadline: Instant,
     begun: bool,
 }
 
 impl Ticket {
+    /// When its request was taken.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// When its caller stops waiting.
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
@@ -176,10 +188,12 @@ impl Drop for Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Code;
 
     #[test]
     fn the_ledger_knows_what_runs() {
-        let ledger = Arc::new(Ledger::default());
+        let tally = Arc::new(Tally::default());
+        let ledger = Arc::new(Ledger::of(vec![("a".into(), Arc::clone(&tally))]));
         let long = Duration::from_secs(60);
         let (mut a, mut b) = (ledger.begin(Some("a"), long), ledger.begin(None, long));
         a.begins();
@@ -189,8 +203,8 @@ mod tests {
         assert!(!ledger.cancel("b"));
         assert!(ledger.cancel("a") && a.cancel().is_told() && !b.cancel().is_told());
         drop((a, b));
-        ledger.count(true);
-        ledger.count(false);
+        tally.count(None, Duration::ZERO);
+        tally.count(Some(Code::Failed), Duration::ZERO);
         let load = ledger.load();
         assert_eq!((load.in_flight, load.oldest_ms, load.beat, load.done, load.failed), (0, 0, 4, 1, 1));
     }

@@ -36,6 +36,7 @@ mod orphan;
 mod pulse;
 mod schema;
 mod server;
+mod tally;
 
 pub use builder::Plugin;
 pub use context::Context;

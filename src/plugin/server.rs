@@ -62,8 +62,12 @@ impl Server {
         replier: Replier,
         respondent: Option<Respondent>,
     ) -> Result<Self, ServeError> {
-        let ledger = Arc::new(Ledger::default());
-        let who = Identity { name: name.to_owned(), instance: instance.to_owned(), info: plugin.info() };
+        let info = plugin.info();
+        let methods: BTreeMap<_, _> =
+            plugin.methods.into_iter().map(|(name, method)| (name, Arc::new(method))).collect();
+        let tallies = methods.iter().map(|(name, method)| (name.clone(), Arc::clone(&method.tally)));
+        let ledger = Arc::new(Ledger::of(tallies.collect()));
+        let who = Identity { name: name.to_owned(), instance: instance.to_owned(), info };
         let who = Arc::new(who);
         let presence = respondent.as_ref().map(Respondent::presence);
         if let Some(respondent) = respondent {
@@ -73,7 +77,7 @@ impl Server {
         let stop = watch::Sender::new(false);
         let desk = Arc::new(Desk {
             who,
-            methods: plugin.methods,
+            methods,
             turns: Arc::new(Semaphore::new(plugin.concurrency)),
             waiting_room: 2 * plugin.concurrency,
             ledger: Arc::clone(&ledger),
@@ -113,7 +117,7 @@ impl Drop for Server {
 /// Where requests arrive: answers what can be answered at once, starts the rest.
 struct Desk {
     who: Arc<Identity>,
-    methods: BTreeMap<String, Method>,
+    methods: BTreeMap<String, Arc<Method>>,
     turns: Arc<Semaphore>,
     waiting_room: usize,
     ledger: Arc<Ledger>,
@@ -161,8 +165,8 @@ impl Desk {
             }
             Accepted::Run { method, params, ticket } => {
                 let (ledger, turns) = (Arc::clone(&self.ledger), Arc::clone(&self.turns));
-                let (prepare, pace) = (Arc::clone(&method.prepare), Arc::clone(&method.pace));
-                let call = Call { incoming, params, prepare, pace, ticket, ledger, turns };
+                let method = Arc::clone(method);
+                let call = Call { incoming, params, method, ticket, ledger, turns };
                 match turn {
                     Some(turn) => call.run_here(turn, &self.runtime),
                     None => drop(self.runtime.spawn(call.run())),
@@ -192,6 +196,7 @@ impl Desk {
             return refuse(Code::NoMethod, self.no_method(request.head.method));
         };
         if self.ledger.in_flight() >= self.waiting_room {
+            method.tally.count_busy();
             return refuse(
                 Code::Busy,
                 format!("{} has {} calls, it takes no more", self.who.name, self.waiting_room),
@@ -211,7 +216,7 @@ impl Desk {
 
 enum Accepted<'a> {
     Answer(Vec<u8>, Then),
-    Run { method: &'a Method, params: Option<Range<usize>>, ticket: Ticket },
+    Run { method: &'a Arc<Method>, params: Option<Range<usize>>, ticket: Ticket },
 }
 
 fn refuse(code: Code, message: String) -> Accepted<'static> {

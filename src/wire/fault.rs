@@ -50,6 +50,18 @@ const NAMES: [(Code, &str); 12] = [
 ];
 
 impl Code {
+    /// Every code, each at the place of its number.
+    #[cfg(feature = "plugin")]
+    pub(crate) const ALL: [Self; NAMES.len()] = {
+        let mut all = [Self::NoMethod; NAMES.len()];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = NAMES[at].0;
+            at += 1;
+        }
+        all
+    };
+
     /// The code as it is written on the wire, `no_method` for instance.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -135,6 +147,7 @@ mod tests {
         for (code, name) in NAMES {
             assert_eq!(code.as_str(), name);
             assert_eq!(Code::from_wire(name), code);
+            assert_eq!(NAMES[code as usize].0, code);
         }
         assert_eq!(Code::from_wire("from_the_future"), Code::Failed);
     }

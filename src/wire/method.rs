@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub mod builtin {
     /// Name, version and methods of the plugin, as [`Info`](crate::wire::Info).
     pub const INFO: &str = "$info";
-    /// The plugin's counters, as in a survey answer.
+    /// The plugin's counters and those of each method, as [`Stats`](crate::wire::Stats).
     pub const STATS: &str = "$stats";
     /// Nothing: shows that calls are served.
     pub const PING: &str = "$ping";

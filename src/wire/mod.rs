@@ -9,6 +9,7 @@ mod fault;
 mod method;
 mod name;
 mod nearest;
+mod stats;
 mod survey;
 
 pub use call::{DEFAULT_TTL, MAX_TTL, Reply, Request, RequestHead};
@@ -19,6 +20,7 @@ pub use name::{InvalidName, MAX_METHOD, MAX_NAME, check_method, check_plugin_nam
 #[cfg(feature = "config")]
 pub(crate) use nearest::distance;
 pub use nearest::nearest;
+pub use stats::{Latency, MethodStats, Stats};
 pub use survey::{Answer, Info, Load, Phase, Question, Want};
 
 /// The protocol version spoken here, as in `PLUGBUS_PROTOCOL` and the field `v`.
