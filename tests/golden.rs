@@ -60,7 +60,7 @@ fn rewrite(name: &str, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
             request.head.encode(&request.params.to::<Value>()?)
         }
         "reply" | "error" => match Reply::decode(bytes)? {
-            Reply::Result(raw) if name == "reply-info" => Reply::encode_result(&raw.to::<Info>()?),
+            Reply::Result(raw) if name.starts_with("reply-info") => Reply::encode_result(&raw.to::<Info>()?),
             Reply::Result(raw) if name == "reply-stats" => Reply::encode_result(&raw.to::<Load>()?),
             Reply::Result(raw) if name == "reply-stats-methods" => Reply::encode_result(&raw.to::<Stats>()?),
             Reply::Result(raw) => Reply::encode_result(&raw.to::<Value>()?),
@@ -89,7 +89,9 @@ fn build(name: &str, meaning: &Value) -> Vec<u8> {
             let result = meaning["result"].clone();
             match name {
                 // These results are messages of the protocol: their fields have an order of their own.
-                "reply-info" => Reply::encode_result(&serde_json::from_value::<Info>(result).unwrap()),
+                "reply-info" | "reply-info-described" => {
+                    Reply::encode_result(&serde_json::from_value::<Info>(result).unwrap())
+                }
                 "reply-stats" => Reply::encode_result(&serde_json::from_value::<Load>(result).unwrap()),
                 "reply-stats-methods" => Reply::encode_result(&serde_json::from_value::<Stats>(result).unwrap()),
                 _ => Reply::encode_result(&result),

@@ -14,9 +14,13 @@ fn main() -> Result<(), ServeError> {
         .method("count", "Counts the characters, words and lines of a text.", count)
         .method("wrap", "Breaks a text into lines of at most `width` characters.", wrap)
         .method_async("slow_revert", "Reverses a text after `ms` milliseconds.", slow_revert)
+        .returns::<Counted>("count")
         .idempotent("revert")
         .idempotent("count")
         .idempotent("wrap")
+        .typical("revert", Duration::from_millis(1))
+        .typical("count", Duration::from_millis(1))
+        .typical("wrap", Duration::from_millis(1))
         .serve()
 }
 
@@ -24,7 +28,7 @@ fn revert(text: String) -> Result<String, Failure> {
     Ok(text::revert(&text))
 }
 
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 struct Counted {
     graphemes: usize,
     words: usize,

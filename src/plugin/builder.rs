@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
 
 use super::ServeError;
 use super::environment::Environment;
-use super::handler::{self, AsyncHandler, Handler, Prepare};
+use super::handler::{self, AsyncHandler, Handler, Made, Prepare};
 use super::here::Pace;
+use super::schema;
 use super::server::{self, Server};
 use super::tally::Tally;
 use crate::bus::{Endpoint, Lane, Replier, Respondent};
-use crate::wire::{Info, MethodInfo, Schema, check_method};
+use crate::wire::{Info, MethodInfo, check_method};
 
 /// How many calls run at once unless the author says otherwise.
 const CONCURRENCY: usize = 64;
@@ -71,11 +75,25 @@ impl Plugin {
 
     /// Declares that running the named method twice is as good as running it once.
     #[must_use]
-    pub fn idempotent(mut self, name: &str) -> Self {
-        if let Some(method) = self.methods.get_mut(name) {
-            method.info.idempotent = true;
-        }
-        self
+    pub fn idempotent(self, name: &str) -> Self {
+        self.describe(name, |info| info.idempotent = true)
+    }
+
+    /// Says how long the named method takes as a rule, in whole milliseconds.
+    #[must_use]
+    pub fn typical(self, name: &str, time: Duration) -> Self {
+        let millis = time.as_millis().try_into().unwrap_or(u64::MAX);
+        self.describe(name, |info| info.typical_ms = Some(millis))
+    }
+
+    /// Describes what the named method returns by a type of your own, so that callers know before they call.
+    ///
+    /// Texts, numbers, truth values, nothing, and lists and maps of these are known without it. What a function
+    /// returns need only serialise; to be described, a type has to be readable, too. It may be another type that
+    /// looks the same.
+    #[must_use]
+    pub fn returns<T: DeserializeOwned>(self, name: &str) -> Self {
+        self.describe(name, |info| info.result = schema::of::<T>())
     }
 
     /// How many calls run at once, 64 by default; as many again wait, and then callers are told `busy`.
@@ -137,12 +155,20 @@ impl Plugin {
         Info { version: self.version.clone(), methods }
     }
 
-    fn add(mut self, name: &str, doc: &str, (prepare, params): (Prepare, Option<Schema>)) -> Self {
+    fn describe(mut self, name: &str, change: impl FnOnce(&mut MethodInfo)) -> Self {
+        match self.methods.get_mut(name) {
+            Some(method) => change(&mut method.info),
+            None => drop(self.problem.get_or_insert_with(|| ServeError::Unregistered(name.to_owned()))),
+        }
+        self
+    }
+
+    fn add(mut self, name: &str, doc: &str, Made { prepare, params, result }: Made) -> Self {
         if let Err(problem) = self.check(name) {
             self.problem.get_or_insert(problem);
             return self;
         }
-        let info = MethodInfo { doc: doc.to_owned(), params, ..MethodInfo::new(name) };
+        let info = MethodInfo { doc: doc.to_owned(), params, result, ..MethodInfo::new(name) };
         self.methods.insert(name.to_owned(), Method { info, prepare, pace: Pace::default(), tally: Arc::default() });
         self
     }

@@ -60,6 +60,9 @@ pub enum ServeError {
     /// Two methods have one name.
     #[error("the method {0:?} is registered twice")]
     Twice(String),
+    /// Something is said of a method that was not registered before.
+    #[error("the method {0:?} is described and not registered: register it first")]
+    Unregistered(String),
     /// The environment is not what a supervisor gives.
     #[error("the environment variable {name} {problem}")]
     Environment {

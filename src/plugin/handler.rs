@@ -26,13 +26,13 @@ pub(super) type Prepare = Arc<dyn Fn(Raw<'_>, Context) -> Result<Job, Fault> + S
 
 /// A plain function as a method: `Fn(A) -> Result<R, E>`, or with a [`Context`] after the argument.
 ///
-/// `A` is anything serde can read, `R` anything it can write, `E` a [`Failure`] or any standard error. `M` only
+/// `A` is anything serde can read, `R` anything of its own that it can write, `E` a [`Failure`] or any standard error. `M` only
 /// tells the two forms apart.
 pub trait Handler<M>: Send + Sync + 'static {
     /// The argument.
     type Argument: DeserializeOwned + Send + 'static;
     /// The result.
-    type Output: Serialize;
+    type Output: Serialize + 'static;
     /// Runs the method once.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl<F, A, R, E> Handler<(A,)> for F
 where
     F: Fn(A) -> Result<R, E> + Send + Sync + 'static,
     A: DeserializeOwned + Send + 'static,
-    R: Serialize,
+    R: Serialize + 'static,
     E: Into<Failure>,
 {
     type Argument = A;
@@ -59,7 +59,7 @@ impl<F, A, R, E> Handler<(A, Context)> for F
 where
     F: Fn(A, Context) -> Result<R, E> + Send + Sync + 'static,
     A: DeserializeOwned + Send + 'static,
-    R: Serialize,
+    R: Serialize + 'static,
     E: Into<Failure>,
 {
     type Argument = A;
@@ -75,7 +75,7 @@ pub trait AsyncHandler<M>: Send + Sync + 'static {
     /// The argument.
     type Argument: DeserializeOwned + Send + 'static;
     /// The result.
-    type Output: Serialize;
+    type Output: Serialize + 'static;
     /// Runs the method once; the future is dropped when nobody waits for it any more.
     fn run(
         &self,
@@ -89,7 +89,7 @@ where
     F: Fn(A) -> T + Send + Sync + 'static,
     A: DeserializeOwned + Send + 'static,
     T: Future<Output = Result<R, E>> + Send + 'static,
-    R: Serialize,
+    R: Serialize + 'static,
     E: Into<Failure>,
 {
     type Argument = A;
@@ -106,7 +106,7 @@ where
     F: Fn(A, Context) -> T + Send + Sync + 'static,
     A: DeserializeOwned + Send + 'static,
     T: Future<Output = Result<R, E>> + Send + 'static,
-    R: Serialize,
+    R: Serialize + 'static,
     E: Into<Failure>,
 {
     type Argument = A;
@@ -118,22 +118,37 @@ where
     }
 }
 
-pub(super) fn blocking<M, H: Handler<M>>(handler: H) -> (Prepare, Option<Schema>) {
+/// A handler that can be called without knowing its types, and what is known of them.
+pub(super) struct Made {
+    pub(super) prepare: Prepare,
+    pub(super) params: Option<Schema>,
+    pub(super) result: Option<Schema>,
+}
+
+impl Made {
+    fn new<A: DeserializeOwned, R: 'static>(
+        prepare: impl Fn(Raw<'_>, Context) -> Result<Job, Fault> + Send + Sync + 'static,
+    ) -> Self {
+        Self { prepare: Arc::new(prepare), params: schema::of::<A>(), result: schema::of_plain::<R>() }
+    }
+}
+
+pub(super) fn blocking<M, H: Handler<M>>(handler: H) -> Made {
     let handler = Arc::new(handler);
     let prepare = move |params: Raw<'_>, context: Context| {
         let argument: H::Argument = argument(params)?;
         let handler = Arc::clone(&handler);
         Ok(Job::Blocking(Box::new(move || outcome(handler.run(argument, context)))))
     };
-    (Arc::new(prepare), schema::of::<H::Argument>())
+    Made::new::<H::Argument, H::Output>(prepare)
 }
 
-pub(super) fn asynchronous<M, H: AsyncHandler<M>>(handler: H) -> (Prepare, Option<Schema>) {
+pub(super) fn asynchronous<M, H: AsyncHandler<M>>(handler: H) -> Made {
     let prepare = move |params: Raw<'_>, context: Context| {
         let running = handler.run(argument(params)?, context);
         Ok(Job::Async(Box::pin(async move { outcome(running.await) })))
     };
-    (Arc::new(prepare), schema::of::<H::Argument>())
+    Made::new::<H::Argument, H::Output>(prepare)
 }
 
 fn argument<A: DeserializeOwned>(params: Raw<'_>) -> Result<A, Fault> {

@@ -93,9 +93,16 @@ impl Schema {
     }
 
     /// The value of the keyword `type`, where the schema has one: `string`, `object`, …
+    ///
+    /// Of several, the first that is not `null`.
     #[must_use]
     pub fn kind(&self) -> Option<&str> {
-        self.0.get("type")?.as_str()
+        match self.0.get("type")? {
+            serde_json::Value::Array(kinds) => {
+                kinds.iter().filter_map(|kind| kind.as_str()).find(|kind| *kind != "null")
+            }
+            kind => kind.as_str(),
+        }
     }
 
     /// The names below `properties`, each with its schema and whether it is required.

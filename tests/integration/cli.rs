@@ -224,10 +224,15 @@ fn watching_shows_it_again_and_ends_with_ctrl_c() {
 fn describe_shows_what_a_method_takes() {
     let bus = Bench::with_text();
     let all = bus.stdout(&["describe"]);
-    assert!(all.starts_with("text ") && all.contains("  wrap {text: string, width: integer}\n"), "{all}");
+    assert!(all.starts_with("text ") && all.contains("  wrap {text: string, width: integer} -> [string]\n"), "{all}");
     assert!(all.contains("\nsupervisor "), "{all}");
     let method = bus.json(&["describe", "text.revert"]);
-    assert_eq!(method[0]["methods"][0]["params"]["type"], "string");
+    let method = &method[0]["methods"][0];
+    assert_eq!((&method["params"]["type"], &method["result"]["type"]), (&"string".into(), &"string".into()));
+    assert_eq!((&method["idempotent"], &method["typical_ms"]), (&true.into(), &1.into()));
+    let count = bus.stdout(&["describe", "text.count"]);
+    assert!(count.contains("  returns  graphemes  integer from 0\n"), "{count}");
+    assert!(count.contains("as good as running it once") && count.contains("takes 1ms as a rule"), "{count}");
 }
 
 #[test]

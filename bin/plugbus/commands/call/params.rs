@@ -137,8 +137,12 @@ fn quote(arg: &Input) -> String {
     }
 }
 
+/// The first type that is not `null`.
 fn kind(schema: &Value) -> Option<&str> {
-    schema["type"].as_str()
+    match &schema["type"] {
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null"),
+        kind => kind.as_str(),
+    }
 }
 
 fn item_schema(schema: &Value, nth: usize) -> &Value {

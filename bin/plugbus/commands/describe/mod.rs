@@ -1,14 +1,17 @@
 //! `plugbus describe`: what plugins can be asked for.
 
+mod words;
+
 use std::io::{self, Write};
 use std::time::Duration;
 
 use plugbus::bus::Card;
 use plugbus::host::CallError;
 use plugbus::host::blocking::Bus;
-use plugbus::wire::{MethodInfo, Schema, nearest};
+use plugbus::wire::{MethodInfo, nearest};
 use serde::Serialize;
 
+use self::words::{example, fields, in_short};
 use super::control::SUPERVISOR;
 use super::lookup::{self, Wanted};
 use crate::args::Describe;
@@ -121,7 +124,7 @@ fn write_all(out: &mut impl Write, found: &[Description]) -> io::Result<()> {
         }
         writeln!(out)?;
         for method in &plugin.methods {
-            writeln!(out, "  {}{DIM}{}{DIM:#}", method.name, in_short(method.params.as_ref()))?;
+            writeln!(out, "  {}{DIM}{}{DIM:#}", method.name, signature(method))?;
             if !method.doc.is_empty() {
                 writeln!(out, "      {}", one_line(&method.doc))?;
             }
@@ -130,80 +133,40 @@ fn write_all(out: &mut impl Write, found: &[Description]) -> io::Result<()> {
     Ok(())
 }
 
+/// What it takes and what it gives back: ` {text: string, width: integer} -> [string]`.
+fn signature(method: &MethodInfo) -> String {
+    let params = in_short(method.params.as_ref()).map(|params| format!(" {params}")).unwrap_or_default();
+    let result = in_short(method.result.as_ref()).map(|result| format!(" -> {result}")).unwrap_or_default();
+    params + &result
+}
+
 fn write_method(out: &mut impl Write, plugin: &Description, method: &MethodInfo) -> io::Result<()> {
-    let params = in_short(method.params.as_ref());
-    writeln!(out, "{BOLD}{}.{}{BOLD:#}{DIM}{params}{DIM:#}", plugin.name, method.name)?;
+    writeln!(out, "{BOLD}{}.{}{BOLD:#}{DIM}{}{DIM:#}", plugin.name, method.name, signature(method))?;
     if !method.doc.is_empty() {
         writeln!(out, "  {}", one_line(&method.doc))?;
+    }
+    for (what, schema) in [("takes", &method.params), ("returns", &method.result)] {
+        write_fields(out, what, &schema.as_ref().map(words::value).unwrap_or_default())?;
     }
     if method.idempotent {
         writeln!(out, "  Running it twice is as good as running it once.")?;
     }
-    for (what, schema) in [("takes", &method.params), ("returns", &method.result)] {
-        if let Some(schema) = schema {
-            writeln!(out, "  {what}: {}", one_line(&schema.to_string()))?;
-        }
+    if let Some(millis) = method.typical_ms {
+        let time = humantime::format_duration(Duration::from_millis(millis));
+        writeln!(out, "  It takes {time} as a rule.")?;
     }
     writeln!(out, "  {DIM}plugbus call {}.{}{}{DIM:#}", plugin.name, method.name, example(method.params.as_ref()))
 }
 
-/// What a method takes, as a person writes types: ` string`, ` {text: string, width?: integer}`, or nothing.
-fn in_short(schema: Option<&Schema>) -> String {
-    let Some(schema) = schema else { return String::new() };
-    match schema.kind() {
-        Some("object") => {
-            let field = |(name, schema, required): (String, Schema, bool)| {
-                let optional = if required { "" } else { "?" };
-                format!("{}{optional}: {}", one_line(&name), schema.kind().map_or("any".into(), one_line))
-            };
-            format!(" {{{}}}", schema.properties().into_iter().map(field).collect::<Vec<_>>().join(", "))
-        }
-        Some("null") => String::new(),
-        Some(kind) => format!(" {}", one_line(kind)),
-        None => " any".into(),
+/// The fields of an object, one a line.
+fn write_fields(out: &mut impl Write, what: &str, schema: &serde_json::Value) -> io::Result<()> {
+    let fields = fields(schema);
+    let width = fields.iter().map(|field| field.name.chars().count()).max().unwrap_or_default();
+    for (nth, field) in fields.iter().enumerate() {
+        let what = if nth == 0 { what } else { "" };
+        let optional = if field.required { "" } else { ", may be left out" };
+        write!(out, "  {what:<8} {:<width$}  {DIM}{}{optional}{DIM:#}", field.name, field.what)?;
+        writeln!(out, "{}{}", if field.doc.is_empty() { "" } else { "  " }, field.doc)?;
     }
-}
-
-/// Arguments as they could be typed.
-fn example(schema: Option<&Schema>) -> String {
-    let argument = |kind: Option<&str>| match kind {
-        Some("integer" | "number") => "1",
-        Some("boolean") => "true",
-        Some("array") => "'[]'",
-        Some("object") => "'{}'",
-        _ => "TEXT",
-    };
-    match schema {
-        None => " [ARG]...".into(),
-        Some(schema) if schema.kind() == Some("null") => String::new(),
-        Some(schema) if schema.kind() == Some("object") && !schema.properties().is_empty() => {
-            let fields = schema.properties();
-            let required = fields.iter().filter(|(_, _, required)| *required);
-            required.map(|(name, schema, _)| format!(" {}={}", one_line(name), argument(schema.kind()))).collect()
-        }
-        Some(schema) => format!(" {}", argument(schema.kind())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn types_in_short() {
-        for (schema, short, typed) in [
-            (r#"{"type": "string"}"#, " string", " TEXT"),
-            (r#"{"type": "array"}"#, " array", " '[]'"),
-            (r#"{"type": "null"}"#, "", ""),
-            (r#"{"enum": ["a"]}"#, " any", " TEXT"),
-            (
-                r#"{"type": "object", "properties": {"text": {"type": "string"}, "width": {"type": "integer"}}, "required": ["text"]}"#,
-                " {text: string, width?: integer}",
-                " text=TEXT",
-            ),
-        ] {
-            let schema = Schema::from_json(schema).unwrap();
-            assert_eq!((in_short(Some(&schema)).as_str(), example(Some(&schema)).as_str()), (short, typed));
-        }
-    }
+    Ok(())
 }
