@@ -37,18 +37,8 @@ pub fn restore_file_limit() {
     }
 }
 
-/// Gives a child that was just started the limit as it was.
-///
-/// A child may have run for a moment, which is too short to open a thousand files. Doing it between fork and exec
-/// would need unsafe code, and lowering our own limit meanwhile would fail whatever else opens a file.
+/// What a child is to be given, where this process has changed it for itself.
 #[cfg(target_os = "linux")]
-pub(super) fn lower_file_limit(child: rustix::process::Pid) {
-    if let Some(before) = BEFORE.get() {
-        // Fails where it is gone already.
-        let _ = rustix::process::prlimit(Some(child), Resource::Nofile, *before);
-    }
+pub(super) fn file_limit_before() -> Option<Rlimit> {
+    BEFORE.get().copied()
 }
-
-/// A limit of another process cannot be set here.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn lower_file_limit(_: rustix::process::Pid) {}

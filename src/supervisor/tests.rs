@@ -10,6 +10,8 @@ use serde_json::json;
 use crate::bus::{BusDir, Card, Endpoint, Lane, ProcessId, Replier, RequestError, Requester, Respondent};
 use crate::host::{Bus, CallError};
 use crate::plugin::{Failure, Plugin};
+use crate::supervisor::process::Tree;
+use crate::supervisor::process::tests::{Ends, EndsTree};
 use crate::supervisor::unit::sample_spec;
 use crate::wire::{Answer, Code, Fault, Info, Phase, Question, Reply, RequestHead, Want};
 
@@ -282,9 +284,13 @@ async fn leftovers_of_a_dead_supervisor_are_ended_and_what_people_started_is_not
     // Leads a group, and is nobody's child here, as what a dead supervisor left.
     let mut shell = Command::new("sh");
     shell.args(["-c", "setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' &"]).stdin(Stdio::null());
+    // By a mark that no supervisor looks for it is found again, should this test fail.
+    let (elsewhere, instance) = (root.path().join("elsewhere"), crate::bus::new_instance());
+    shell.env("PLUGBUS_BUS_DIR", &elsewhere).env("PLUGBUS_INSTANCE", &instance);
+    let _end = EndsTree(Tree::marked(&elsewhere, &instance));
     let left: u32 = String::from_utf8(shell.output().unwrap().stdout).unwrap().trim().parse().unwrap();
     let mut by_hand = Command::new("sleep");
-    let mut by_hand = by_hand.arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let mut by_hand = Ends(by_hand.arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
     let card = |name: &str, pid: u32| Card {
         name: name.into(),
         instance: "k3".into(),
@@ -311,8 +317,6 @@ async fn leftovers_of_a_dead_supervisor_are_ended_and_what_people_started_is_not
     assert_eq!(by_hand.try_wait().unwrap(), None);
     supervisor.stop().await;
     assert_eq!(fs::read_dir(dir.state_dir()).unwrap().count(), 0);
-    by_hand.kill().unwrap();
-    by_hand.wait().unwrap();
 }
 
 #[tokio::test]

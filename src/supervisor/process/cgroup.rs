@@ -66,6 +66,17 @@ impl Cgroups {
     }
 }
 
+/// The ways into a group.
+#[derive(Debug)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there are no groups"))]
+pub(super) struct Entry {
+    /// A child can be born in the group that this is.
+    pub(super) directory: File,
+    /// It takes in whoever writes to it. That waits for an RCU grace period, about 15 ms, unless another has just
+    /// joined some group.
+    pub(super) procs: File,
+}
+
 /// One instance's group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::supervisor) struct Cgroup {
@@ -85,11 +96,15 @@ impl Cgroup {
         &self.path
     }
 
-    /// Makes it; answers the file that takes in whoever writes to it.
-    pub(super) fn create(&self) -> io::Result<File> {
+    /// Makes it; answers how to get in.
+    pub(super) fn create(&self) -> io::Result<Entry> {
         fs::create_dir(&self.path)?;
-        let opened = OpenOptions::new().write(true).open(self.path.join("cgroup.procs"));
-        opened.inspect_err(|_| drop(fs::remove_dir(&self.path)))
+        self.entry().inspect_err(|_| drop(fs::remove_dir(&self.path)))
+    }
+
+    fn entry(&self) -> io::Result<Entry> {
+        let procs = OpenOptions::new().write(true).open(self.path.join("cgroup.procs"))?;
+        Ok(Entry { directory: File::open(&self.path)?, procs })
     }
 
     /// Whether that process is in it, or was when it exited.

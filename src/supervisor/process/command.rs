@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use crate::bus::{BusDir, BusError, LANE, Lane};
 use crate::supervisor::PluginSpec;
@@ -71,16 +70,6 @@ impl Launch {
             }
         }
         format!("{hash:016x}")
-    }
-
-    pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if !self.cwd.as_os_str().is_empty() {
-            command.current_dir(&self.cwd);
-        }
-        command.env_clear().envs(self.variables());
-        command
     }
 
     /// The supervisor's own variables, with the plugin's in their place.

@@ -1,6 +1,5 @@
 //! The process that was started, and the right to signal its group.
 
-use std::process::Child;
 use std::thread;
 
 use rustix::io::Errno;
@@ -23,10 +22,12 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    pub(super) fn of(child: &Child) -> Self {
+    /// A child that was just started.
+    pub(super) fn of(pid: Pid) -> Self {
+        let own = pid.as_raw_nonzero().get().unsigned_abs();
         // Without /proc the pid alone has to do; it cannot be used again before the process is reaped.
-        let id = ProcessId::of(child.id()).unwrap_or(ProcessId { pid: child.id(), start_time: 0 });
-        Self { id, pid: Pid::from_child(child), child: Some(OwnChild::new(child.id())), over: false }
+        let id = ProcessId::of(own).unwrap_or(ProcessId { pid: own, start_time: 0 });
+        Self { id, pid, child: Some(OwnChild::new(own)), over: false }
     }
 
     /// A process that was verified, and that something holds on to; `None` for what is no process's id.

@@ -1,19 +1,15 @@
 //! Exits by pidfd: seen at once, without polling, without a thread, without SIGCHLD, whoever's child it is.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::Launch;
 use super::exit_info::{exit_of, exit_state};
-use super::image::{self, Image};
+pub(super) use super::start::start;
 use super::table::{Row, status_of_zombie};
 use crate::bus::ProcessId;
 use crate::supervisor::unit::ExitState;
@@ -102,32 +98,6 @@ pub(super) fn kill_verified(process: ProcessId) -> bool {
 /// From `/proc`, because `getpgid` answers 0 for a group outside our pid namespace, which rustix has no value for.
 pub(in crate::supervisor) fn group_of(pid: u32) -> Option<u32> {
     Row::read(pid).map(|row| row.group)
-}
-
-/// Has the child lead a session of its own, and join a cgroup by writing to its `cgroup.procs`, before its program
-/// is executed.
-///
-/// # Errors
-/// Where the program cannot be given what it is to be given.
-pub(super) fn set_apart(command: &mut Command, launch: &Launch, procs: Option<File>) -> io::Result<()> {
-    let image = Image::new(&launch.program, &launch.arguments, launch.variables().into_iter())?;
-    let prepare = move || {
-        // The signals of the supervisor's terminal are not for plugins, and what hangs up there is not theirs.
-        rustix::process::setsid()?;
-        if let Some(procs) = &procs {
-            // A zero is whoever writes it. Refused, it stays where the supervisor is, which finds out by itself.
-            let _ = rustix::io::write(procs, b"0");
-        }
-        image::unblock_signals();
-        Err(image.execute())
-    };
-    // SAFETY: between fork and exec nothing may be done that another thread of the parent could be in the middle
-    // of. These are system calls, made without a library function that locks or allocates.
-    #[expect(unsafe_code, reason = "std has no setsid, and entering a cgroup after exec would be too late")]
-    unsafe {
-        command.pre_exec(prepare);
-    }
-    Ok(())
 }
 
 /// Has this process inherit the orphans of all it starts, instead of process 1.

@@ -13,8 +13,6 @@ mod error;
 #[cfg(target_os = "linux")]
 mod exit_info;
 mod group;
-#[cfg(target_os = "linux")]
-mod image;
 mod leader;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -23,9 +21,11 @@ mod linux;
 mod other;
 mod reaper;
 mod relatives;
+#[cfg(target_os = "linux")]
+mod start;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tree;
 
 #[cfg(target_os = "linux")]
@@ -49,9 +49,10 @@ pub(super) use system::{age_of, group_of};
 pub(super) use tree::{Survivor, Tree};
 
 use super::SoftSignal;
-use super::limits::{files_are_short, lower_file_limit};
+use super::limits::files_are_short;
 use super::unit::ExitState;
 use crate::bus::ProcessId;
+use cgroup::Entry;
 use children::Birth;
 use leader::Leader;
 
@@ -86,27 +87,19 @@ pub(super) fn spawn(launch: &Launch, mut tree: Tree) -> Result<Spawned, SpawnErr
     if files_are_short() {
         return Err(SpawnError::TooManyFiles);
     }
-    let mut command = launch.command();
-    let set_apart = system::set_apart(&mut command, launch, tree.make_cgroup());
+    let entry = tree.make_cgroup();
     let birth = Birth::begin();
-    let spawned = set_apart.and_then(|()| command.spawn());
-    let mut child = spawned.map_err(|error| {
+    let started = system::start(launch, entry.as_ref()).map_err(|error| {
         tree.remove_cgroup();
         SpawnError::diagnose(&error, launch)
     })?;
     // First of all: what follows may fail, and panics in a runtime without input and output.
-    let leader = Leader::of(&child);
+    let leader = Leader::of(started.pid);
     drop(birth);
-    lower_file_limit(leader.pid());
-    tree.settle(child.id());
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    tree.settle(leader.id().pid);
     let watch = system::ExitWatch::new(leader.pid()).map_err(|error| SpawnError::diagnose(&error, launch))?;
     let process = Process { leader, watch, tree };
-    match (stdout, stderr) {
-        (Some(stdout), Some(stderr)) => Ok(Spawned { process, stdout: stdout.into(), stderr: stderr.into() }),
-        // Both were asked to be pipes; dropping the process kills it.
-        _ => Err(SpawnError::System("its output could not be captured".into())),
-    }
+    Ok(Spawned { process, stdout: started.stdout, stderr: started.stderr })
 }
 
 impl Process {

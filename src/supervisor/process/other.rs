@@ -1,16 +1,16 @@
 //! Exits by a waiting thread, where there is no pidfd.
 
-use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process, waitid};
 use tokio::sync::oneshot;
 
-use super::Launch;
+use super::{Entry, Launch};
 use crate::bus::ProcessId;
 use crate::supervisor::unit::ExitState;
 
@@ -91,11 +91,33 @@ pub(in crate::supervisor) fn group_of(pid: u32) -> Option<u32> {
     group.as_raw_nonzero().get().try_into().ok()
 }
 
-/// Has the child lead a group of its own; there are no cgroups here.
-#[expect(clippy::unnecessary_wraps, reason = "the same shape as where more can go wrong")]
-pub(super) fn set_apart(command: &mut Command, _: &Launch, _: Option<File>) -> io::Result<()> {
-    command.process_group(0);
-    Ok(())
+/// A child, and the ends of its output.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) pid: Pid,
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+}
+
+/// Starts a process in a group of its own; there are no cgroups here.
+pub(super) fn start(launch: &Launch, _: Option<&Entry>) -> io::Result<Started> {
+    let mut child = launch.command().process_group(0).spawn()?;
+    // Both were asked to be pipes.
+    let missing = || io::Error::other("its output could not be captured");
+    let (stdout, stderr) = (child.stdout.take().ok_or_else(missing)?, child.stderr.take().ok_or_else(missing)?);
+    Ok(Started { pid: Pid::from_child(&child), stdout: stdout.into(), stderr: stderr.into() })
+}
+
+impl Launch {
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if !self.cwd.as_os_str().is_empty() {
+            command.current_dir(&self.cwd);
+        }
+        command.env_clear().envs(self.variables());
+        command
+    }
 }
 
 /// Orphans go to process 1 here.

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::children::is_own;
-use super::table::{Given, Row, children, pids, sees};
+use super::table::{Given, Row, children, is_executing, pids, sees};
 use super::tree::Mark;
 use crate::bus::ProcessId;
 use crate::wire::check_plugin_name;
@@ -60,25 +60,41 @@ fn on_bus(given: &Given, bus: &Path) -> Option<(String, String)> {
     (check_plugin_name(&name).is_ok() && is_instance).then_some((name, instance))
 }
 
+/// Who belongs to an instance.
+#[derive(Debug, Default)]
+pub(super) struct Relatives {
+    pub(super) found: Vec<ProcessId>,
+    /// Somebody is just executing a program, and may be one: it bears no mark for the moment.
+    pub(super) executing: bool,
+}
+
 /// Whoever bears an instance's mark and lives, with all that descends from those.
 ///
 /// `leader` is the instance's own process, exited and not yet reaped: its session and its group are still its own.
-pub(super) fn relatives(mark: &Mark, leader: Option<ProcessId>, is_below_us: bool) -> Vec<ProcessId> {
+pub(super) fn relatives(mark: &Mark, leader: Option<ProcessId>, is_below_us: bool) -> Relatives {
     if is_below_us {
-        let found = relatives_among(&below_us(), mark, leader);
-        if !found.is_empty() {
-            return found;
+        let relatives = relatives_among(&below_us(), mark, leader);
+        if !relatives.found.is_empty() {
+            return relatives;
         }
         // The system's list of children may lack some while others of them exit: nobody is told to be gone by it.
     }
     relatives_among(&pids().filter_map(row_of).collect(), mark, leader)
 }
 
-fn relatives_among(rows: &HashMap<u32, Row>, mark: &Mark, leader: Option<ProcessId>) -> Vec<ProcessId> {
+fn relatives_among(rows: &HashMap<u32, Row>, mark: &Mark, leader: Option<ProcessId>) -> Relatives {
     let own = line_of_descent();
-    let is_member = |row: &Row| {
+    let mut executing = false;
+    let mut is_member = |row: &Row| {
+        if own.contains(&row.id.pid) {
+            return false;
+        }
         let of_leader = leader.is_some_and(|leader| [row.session, row.group].contains(&leader.pid));
-        !own.contains(&row.id.pid) && (of_leader || Given::read(row.id.pid).is_some_and(|given| bears(&given, mark)))
+        of_leader
+            || Given::read(row.id.pid).is_some_and(|given| {
+                executing |= !row.exited && given.is_empty() && is_executing(row.id.pid);
+                bears(&given, mark)
+            })
     };
     let mut members: HashMap<u32, bool> = rows.values().map(|row| (row.id.pid, is_member(row))).collect();
     // Whoever descends from a member is one, whatever it was given; each pass goes one generation down.
@@ -86,7 +102,8 @@ fn relatives_among(rows: &HashMap<u32, Row>, mark: &Mark, leader: Option<Process
         let inherits = members.get(&row.parent) == Some(&true) && !own.contains(&row.id.pid);
         inherits && members.insert(row.id.pid, true) == Some(false)
     }) {}
-    rows.values().filter(|row| members[&row.id.pid] && !row.exited).map(|row| row.id).collect()
+    let found = rows.values().filter(|row| members[&row.id.pid] && !row.exited).map(|row| row.id).collect();
+    Relatives { found, executing }
 }
 
 fn bears(given: &Given, mark: &Mark) -> bool {
@@ -124,40 +141,46 @@ fn line_of_descent() -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::CommandExt;
-    use std::process::{Child, Command};
+    use std::process::Command;
 
+    use super::super::tests::{Ends, EndsTree};
+    use super::super::tree::Tree;
     use super::*;
     use crate::bus::new_instance;
 
-    fn sleeper(bus: &Path, instance: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Child {
+    fn sleeper(bus: &Path, instance: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Ends {
         let mut command = Command::new("sleep");
         command.arg("1000").env("PLUGBUS_BUS_DIR", bus).env("PLUGBUS_NAME", "text").env("PLUGBUS_INSTANCE", instance);
-        change(&mut command).spawn().unwrap()
+        Ends(change(&mut command).spawn().unwrap())
     }
 
     #[test]
     fn whoever_was_started_on_a_bus_is_found_by_what_it_was_given() {
         let root = tempfile::tempdir().unwrap();
         let instance = new_instance();
-        let mut leader = sleeper(root.path(), &instance, |command| command.process_group(0));
+        let leader = sleeper(root.path(), &instance, |command| command.process_group(0));
         let group = leader.id().try_into().unwrap();
-        let mut follower = sleeper(root.path(), &instance, |command| command.process_group(group));
-        let mut stranger = sleeper(Path::new("/elsewhere"), &instance, |command| command.process_group(0));
-        let strays = started_on(root.path());
+        let follower = sleeper(root.path(), &instance, |command| command.process_group(group));
+        let _stranger = sleeper(Path::new("/elsewhere"), &instance, |command| command.process_group(0));
+        // A spawn may return while the child's program is still being made ready.
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let strays = loop {
+            let strays = started_on(root.path());
+            if strays.found.len() == 2 {
+                break strays;
+            }
+            assert!(std::time::Instant::now() < end, "{strays:?}");
+        };
         let found: Vec<_> = strays.found.iter().map(|stray| (stray.process.pid, stray.leads)).collect();
         assert_eq!(found, [(leader.id(), true), (follower.id(), false)]);
         assert_eq!((strays.found[0].name.as_str(), &strays.found[0].instance), ("text", &instance));
         let mark = Mark { bus: root.path().into(), instance };
         for is_below_us in [false, true] {
-            let mut members: Vec<_> = relatives(&mark, None, is_below_us).iter().map(|id| id.pid).collect();
+            let mut members: Vec<_> = relatives(&mark, None, is_below_us).found.iter().map(|id| id.pid).collect();
             members.sort_unstable();
             let mut expected = [leader.id(), follower.id()];
             expected.sort_unstable();
             assert_eq!(members, expected);
-        }
-        for child in [&mut leader, &mut follower, &mut stranger] {
-            child.kill().unwrap();
-            child.wait().unwrap();
         }
     }
 
@@ -167,11 +190,12 @@ mod tests {
         let instance = new_instance();
         let mut command = Command::new("sh");
         command.args(["-c", "env -i setsid sleep 1000 & wait"]).env("PLUGBUS_BUS_DIR", root.path());
-        let mut shell = command.env("PLUGBUS_INSTANCE", &instance).spawn().unwrap();
+        let mut shell = Ends(command.env("PLUGBUS_INSTANCE", &instance).spawn().unwrap());
+        let _end = EndsTree(Tree::marked(root.path(), &instance));
         let mark = Mark { bus: root.path().into(), instance };
         let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
         let sleeper = loop {
-            let found = relatives(&mark, None, false);
+            let found = relatives(&mark, None, false).found;
             let sleeper = found.iter().find(|id| super::super::table::program(id.pid) == "sleep").copied();
             if let Some(sleeper) = sleeper {
                 assert!(found.iter().any(|id| id.pid == shell.id()));

@@ -52,6 +52,20 @@ pub(super) fn status_of_zombie(process: ProcessId) -> Option<i32> {
     (row.exited && row.id == process && is_told).then_some(status)
 }
 
+/// Whether a process is just executing a program, and so has no variables for the moment.
+///
+/// The kernel fills in where they end (field 51) when the new program's memory is ready. A kernel thread has none ever.
+pub(super) fn is_executing(pid: u32) -> bool {
+    const KERNEL_THREAD: u64 = 0x0020_0000;
+    let look = || {
+        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let fields: Vec<_> = fields(&text)?.collect();
+        let flags: u64 = fields.get(6)?.parse().ok()?;
+        Some(fields.first() != Some(&"Z") && flags & KERNEL_THREAD == 0 && fields.get(48) == Some(&"0"))
+    };
+    look().unwrap_or(false)
+}
+
 /// Every pid there is.
 pub(super) fn pids() -> impl Iterator<Item = u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -105,13 +119,20 @@ pub(super) fn sees(pid: u32, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::Ends;
     use super::*;
 
     #[test]
     fn this_process_and_its_child() {
         let own = Row::read(std::process::id()).unwrap();
         assert_eq!((own.id, own.exited), (ProcessId::own(), false));
-        let mut child = std::process::Command::new("sleep").arg("1000").env("TEST_GIVEN", "a=b").spawn().unwrap();
+        let mut command = std::process::Command::new("sleep");
+        let mut child = Ends(command.arg("1000").env("TEST_GIVEN", "a=b").spawn().unwrap());
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        // A spawn may return while the child's program is still being made ready.
+        while is_executing(child.id()) {
+            assert!(std::time::Instant::now() < end);
+        }
         let row = Row::read(child.id()).unwrap();
         assert_eq!((row.parent, row.group, row.session), (own.id.pid, own.group, own.session));
         assert!(children(own.id.pid).contains(&child.id()) && pids().any(|pid| pid == child.id()));
@@ -120,8 +141,8 @@ mod tests {
         assert_eq!(program(child.id()), "sleep");
         assert!(sees(child.id(), Path::new("/tmp")) && !sees(child.id(), Path::new("/no/such/place")));
         assert_eq!(status_of_zombie(row.id), None);
+        assert!(!is_executing(own.id.pid) && !is_executing(2) && !is_executing(u32::MAX));
         child.kill().unwrap();
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while status_of_zombie(row.id).is_none() {
             assert!(std::time::Instant::now() < end);
         }

@@ -22,6 +22,41 @@ fn launch(program: &str, arguments: &[&str]) -> Launch {
     }
 }
 
+/// A child that ends with the test, however that goes.
+#[derive(Debug)]
+pub(in crate::supervisor) struct Ends(pub(in crate::supervisor) std::process::Child);
+
+impl std::ops::Deref for Ends {
+    type Target = std::process::Child;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Ends {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Everybody with a mark, who ends with the test as well.
+#[derive(Debug)]
+pub(in crate::supervisor) struct EndsTree(pub(in crate::supervisor) Tree);
+
+impl Drop for EndsTree {
+    fn drop(&mut self) {
+        self.0.end_blocking();
+    }
+}
+
 /// A tree that nothing is ever found of: no cgroup, and a mark that nobody bears.
 fn tree() -> Tree {
     Tree::marked(Path::new("/no/such/bus"), &crate::bus::new_instance())
@@ -94,7 +129,7 @@ async fn the_waiting_thread_of_other_systems_sees_exits_too() {
 
 #[tokio::test]
 async fn other_systems_see_the_end_of_somebody_elses_child_too() {
-    let mut child = launch("cat", &[]).command().stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = Ends(launch("cat", &[]).command().stdin(std::process::Stdio::piped()).spawn().unwrap());
     let id = ProcessId::of(child.id()).unwrap();
     let mut watch = other::ExitWatch::verified(id).unwrap();
     let tick = Duration::from_millis(1);
@@ -187,7 +222,7 @@ async fn the_exit_of_somebody_elses_child_is_seen_and_known() {
         let script = format!("exec 3<&0; sh -c 'echo $$; read line; {end}' <&3 & wait");
         let mut command = std::process::Command::new("sh");
         command.args(["-c", &script]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-        let mut parent = command.spawn().unwrap();
+        let mut parent = Ends(command.spawn().unwrap());
         let mut pid = String::new();
         let mut stdout = std::io::BufReader::new(parent.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut stdout, &mut pid).unwrap();
@@ -236,6 +271,7 @@ async fn whoever_left_the_session_ends_with_its_tree() {
         launch.env.insert("PLUGBUS_BUS_DIR".into(), root.path().to_str().unwrap().into());
         launch.env.insert("PLUGBUS_INSTANCE".into(), instance.clone());
         let tree = Tree::marked(root.path(), &instance).with_cgroup(cgroup);
+        let _end = EndsTree(tree.clone());
         let Spawned { process, stdout, .. } = spawn(&launch, tree).unwrap();
         assert_eq!(exit_of(process).await, ExitState::Code(5));
         until_closed(stdout).await;

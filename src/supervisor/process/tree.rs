@@ -4,12 +4,11 @@
 //! the environment, which children inherit. Whoever is found so is signalled through a pidfd, once it is proved
 //! that this still is who was found.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::cgroup::Cgroup;
-use super::relatives::relatives;
+use super::cgroup::{Cgroup, Entry};
+use super::relatives::{Relatives, relatives};
 use super::{reaper, system, table};
 use crate::bus::ProcessId;
 
@@ -53,8 +52,8 @@ impl Tree {
         Self { cgroup, ..self }
     }
 
-    /// Makes the cgroup; answers the file by which a child joins it.
-    pub(super) fn make_cgroup(&mut self) -> Option<File> {
+    /// Makes the cgroup; answers how a child gets in.
+    pub(super) fn make_cgroup(&mut self) -> Option<Entry> {
         let made = self.cgroup.as_ref()?.create();
         if let Err(error) = &made {
             // A limit was reached, or somebody took the permission away: there are other ways to end a tree.
@@ -100,15 +99,19 @@ impl Tree {
 
     /// Sends SIGKILL to all that can be found; answers who was still there, and `None` where all is gone. Blocks.
     ///
+    /// An empty answer says that somebody may yet be there, and that it takes another look.
+    ///
     /// `leader` is one that has exited and is not reaped: until then nobody else can have its session or group.
     pub(super) fn kill(&self, leader: Option<ProcessId>) -> Option<Vec<ProcessId>> {
         if let Some(cgroup) = &self.cgroup {
             self.kill_cgroup();
             return cgroup.remove().is_err().then(|| cgroup.members());
         }
-        let mut left = relatives(&self.mark, leader, self.is_below_us);
+        let Relatives { found: mut left, executing } = relatives(&self.mark, leader, self.is_below_us);
+        // Whoever was found and is gone meanwhile may have left a child that nobody saw: only nobody found is nobody.
+        let nobody = left.is_empty() && !executing;
         left.retain(|member| system::kill_verified(*member));
-        (!left.is_empty()).then_some(left)
+        (!nobody).then_some(left)
     }
 
     /// Ends everything; waits until it is gone, but not for ever.

@@ -1,7 +1,7 @@
-//! What a child executes, made ready before its fork.
+//! What a child executes, made ready before its birth.
 //!
-//! What std does after a hook of ours would run a file that is no program as a script of `/bin/sh`, which hides that
-//! it is none. So the hook executes the program itself; by then nothing may be allocated any more.
+//! The C library's `execvp` would run a file that is no program as a script of `/bin/sh`, which hides that it is none,
+//! and it allocates. So the places where the program may be are listed before the birth of the child.
 
 use std::ffi::{CString, OsStr, OsString, c_char};
 use std::io;
@@ -30,7 +30,7 @@ struct Strings {
 }
 
 // SAFETY: the pointers are to the texts beside them, which are never changed and live as long.
-#[expect(unsafe_code, reason = "a pointer is not Send by itself, and the hook is called in another process")]
+#[expect(unsafe_code, reason = "a pointer is not Send by itself")]
 unsafe impl Send for Strings {}
 // SAFETY: as above; all that is done with them is to read.
 #[expect(unsafe_code, reason = "a pointer is not Sync by itself")]
@@ -81,20 +81,6 @@ impl Image {
             }
         }
         last.into()
-    }
-}
-
-/// Has the child hear every signal, whatever its parent's parent did not want to hear.
-///
-/// Calls nothing but the system, as [`Image::execute`].
-pub(super) fn unblock_signals() {
-    // SAFETY: a set of signals is plain memory, which the first call fills, and for which null says that the old
-    // one is not asked for.
-    #[expect(unsafe_code, reason = "std hands on the signal mask, and has nothing to change it")]
-    unsafe {
-        let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigemptyset(none.as_mut_ptr());
-        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
     }
 }
 

@@ -1,0 +1,92 @@
+//! What a child does between its birth and its program, in this order. **All further steps belong here.**
+//!
+//! It may call nothing but the system: no allocation, no lock, no panic, no log. What a step needs is made ready in
+//! [`Steps`] by the parent.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Resource, Rlimit};
+
+use super::image::Image;
+
+/// All that a child is to do, made ready before its birth.
+#[derive(Debug)]
+pub(super) struct Steps {
+    /// What is to be its input, output and error output; none of them is 0, 1 or 2 yet.
+    pub(super) streams: [OwnedFd; 3],
+    /// Where it says why it could not go on.
+    pub(super) failure: OwnedFd,
+    pub(super) cwd: Option<CString>,
+    /// How many files it may have open, where the supervisor has changed that for itself.
+    pub(super) files: Option<Rlimit>,
+    /// Its cgroup's list of members, where it was not born in it.
+    pub(super) join: Option<File>,
+    pub(super) image: Image,
+}
+
+impl Steps {
+    /// Becomes the program. Where that fails, the parent is told the system's number, and the child ends.
+    pub(super) fn carry_out(&self) -> ! {
+        let error = match self.prepare() {
+            Ok(()) => self.image.execute(),
+            Err(error) => error,
+        };
+        let number = error.raw_os_error().unwrap_or_default().to_ne_bytes();
+        let _ = rustix::io::write(&self.failure, &number);
+        // SAFETY: ends the process at once: nothing that the parent's copy is to do at its end is done here.
+        #[expect(unsafe_code, reason = "std's exit runs what was registered for the parent's end")]
+        unsafe {
+            libc::_exit(127)
+        }
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        // The signals of the supervisor's terminal are not for plugins, and what hangs up there is not theirs.
+        rustix::process::setsid()?;
+        if let Some(procs) = &self.join {
+            // A zero is whoever writes it. Refused, it stays where the supervisor is, which finds out by itself.
+            let _ = rustix::io::write(procs, b"0");
+        }
+        if let Some(limit) = self.files {
+            rustix::process::setrlimit(Resource::Nofile, limit)?;
+        }
+        let [input, output, errors] = &self.streams;
+        rustix::stdio::dup2_stdin(input)?;
+        rustix::stdio::dup2_stdout(output)?;
+        rustix::stdio::dup2_stderr(errors)?;
+        if let Some(cwd) = &self.cwd {
+            rustix::process::chdir(cwd.as_c_str())?;
+        }
+        // Last: from here on a signal ends it.
+        hear_signals();
+        Ok(())
+    }
+}
+
+/// Has the child hear every signal as a program does by default, but for those that its parent's parent silenced.
+fn hear_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: plain memory that the first call fills or, refused, leaves as the empty action that it is; signals
+        // that cannot be changed are refused.
+        #[expect(unsafe_code, reason = "std has nothing for what a signal does")]
+        unsafe {
+            let mut now: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(signal, std::ptr::null(), &raw mut now);
+            // Rust has its programs not hear SIGPIPE, which others rely upon.
+            if now.sa_sigaction != libc::SIG_IGN || signal == libc::SIGPIPE {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+        }
+    }
+    // SAFETY: a set of signals is plain memory, which the first call fills, and for which null says that the old
+    // one is not asked for.
+    #[expect(unsafe_code, reason = "std hands on the signal mask, and has nothing to change it")]
+    unsafe {
+        let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+    }
+}
