@@ -1,18 +1,22 @@
 //! C: crash and restart.
 
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use plugbus::host::blocking::Bus;
-use plugbus::supervisor::UnitState;
+use plugbus::supervisor::{PluginStatus, UnitState};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::Fault;
 use crate::act::{self, BEACON};
+use crate::environment::supervise_after;
 use crate::figure::{Figure, Size};
 use crate::ground::{Beacon, Holdings, LONG, lasting, processor_time};
 use crate::measure::Timings;
-use crate::support::{Stage, eventually, plugin, signal};
+use crate::support::{Stage, eventually, eventually_or, plugin, signal};
 
 pub(crate) const FAULTS: &[Fault] = &[
     ("C1", "kill -9 of a plugin that was ready", kill),
@@ -219,7 +223,92 @@ fn not_startable(_: Size) -> Vec<Figure> {
         unnamed += usize::from(!reason.contains(words));
         assert!(reason.contains(words), "{name}: {reason:?}");
     }
-    vec![Figure::none("kinds of failure were not named", unnamed, cases.len())]
+    vec![Figure::none("kinds of failure were not named", unnamed, cases.len()), no_room(), read_only()]
+}
+
+/// A bus directory on a disk that nothing can be written to.
+fn read_only() -> Figure {
+    let scratch = tempfile::tempdir().unwrap();
+    let (bus, file) = (scratch.path().join("bus"), scratch.path().join("plugbus.toml"));
+    fs::create_dir(&bus).unwrap();
+    fs::write(&file, plugin("target", &["/bin/true"], "")).unwrap();
+    let supervise = "mount -t tmpfs -o ro none \"$PLUGBUS_DIR\" || exit 99; exec \"$0\" supervise -c \"$1\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "/bin/sh", "-c", supervise, env!("CARGO_BIN_EXE_plugbus")]).arg(&file);
+    let said = command.env("PLUGBUS_DIR", &bus).stdin(Stdio::null()).output();
+    match said {
+        Ok(said) if said.status.code() != Some(99) && !said.stderr.starts_with(b"unshare") => {
+            let words = String::from_utf8_lossy(&said.stderr).replace(scratch.path().to_str().unwrap(), "");
+            let named = words.contains("/bus/default") && words.contains("Read-only");
+            Figure::new(
+                format!("a bus on a read-only disk: {}", words.trim()),
+                "refused by name",
+                named && !said.status.success(),
+            )
+        }
+        _ => Figure::new("skipped: no file system may be mounted here", "", true),
+    }
+}
+
+/// A control group that limits how many processes there may be, root's too; removed with this value.
+struct Limited(PathBuf);
+
+impl Limited {
+    /// `None` where none can be made.
+    fn new() -> Option<Self> {
+        let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let below = |mount: &str, line: &str| {
+            let own = groups.lines().find_map(|group| group.split_once(line).map(|(_, path)| path))?;
+            Some(PathBuf::from(format!("{mount}{own}/plugbus-faults.{}", std::process::id())))
+        };
+        let places = [below("/sys/fs/cgroup", "0::"), below("/sys/fs/cgroup/pids", ":pids:")];
+        places.into_iter().flatten().find_map(|path| {
+            fs::create_dir(&path).ok()?;
+            let group = Self(path);
+            group.0.join("pids.max").exists().then_some(group)
+        })
+    }
+
+    fn allow(&self, processes: &str) {
+        fs::write(self.0.join("pids.max"), processes).unwrap();
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        // Whoever was in it may take a moment to be gone.
+        let _ = eventually_or(|| fs::remove_dir(&self.0));
+    }
+}
+
+/// No room for one process more (EAGAIN), and then room again.
+fn no_room() -> Figure {
+    let Some(group) = Limited::new() else {
+        return Figure::new("skipped: no group that limits processes can be made here", "", true);
+    };
+    let retry = "backoff = { min = '100ms', max = '200ms' }";
+    let config =
+        act::plugin("first", "serve", retry) + &act::plugin("target", "serve", &format!("enabled = false\n{retry}"));
+    let mut stage = Stage::empty();
+    supervise_after(&mut stage, &config, &format!("echo $$ > '{}/cgroup.procs'", group.0.display()));
+    let first = stage.ready("first");
+    group.allow(fs::read_to_string(group.0.join("pids.current")).unwrap().trim());
+    let order = json!({"names": ["target"], "wait": false});
+    let _: Value = stage.caller().request("enable").plugin("supervisor").timeout(LONG).call(&order).unwrap();
+    let _: Value = stage.caller().request("start").plugin("supervisor").timeout(LONG).call(&order).unwrap();
+    let why = |plugin: &PluginStatus| plugin.reason.contains("too many processes");
+    let refused = stage.until("target", |plugin| why(plugin)).reason;
+    group.allow("max");
+    stage.ready("target");
+    let untouched = stage.ready("first").pid == first.pid;
+    Figure::new(
+        format!(
+            "no room for a process: {}; with room it is ready, the other was left alone: {untouched}",
+            refused.split(';').next().unwrap_or_default()
+        ),
+        "named, and recovers",
+        untouched,
+    )
 }
 
 fn good_run(_: Size) -> Vec<Figure> {

@@ -49,7 +49,7 @@ fn clock(size: Size) -> Vec<Figure> {
 }
 
 /// `plugbus supervise` by way of a shell that first does something to the process.
-fn supervise_after(stage: &mut Stage, config: &str, first: &str) {
+pub(crate) fn supervise_after(stage: &mut Stage, config: &str, first: &str) {
     let script = format!("{first}; exec \"$0\" \"$@\"");
     stage.supervise_apart(config, |command| {
         let program = command.get_program().to_owned();
