@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::CallError;
 use crate::bus::{BusDir, Card, block_on};
+use crate::wire::Trail;
 
 /// A bus to call plugins on from plain threads; see [`host::Bus`](super::Bus).
 #[derive(Debug, Clone)]
@@ -89,6 +90,11 @@ impl<'a> Request<'a> {
     /// Sets the time the whole call may take; five seconds by default.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self(self.0.timeout(timeout))
+    }
+
+    /// Says which call this one is nested in, and of which trace it is a part.
+    pub fn trail(self, trail: &'a Trail) -> Self {
+        Self(self.0.trail(trail))
     }
 
     /// Sends the call and waits for its result.

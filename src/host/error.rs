@@ -75,6 +75,10 @@ pub enum CallError {
     /// The parameters are larger than a message may be; nothing was sent.
     #[error("the parameters make a message of {0} bytes, it may have {max}", max = crate::wire::MAX_MESSAGE)]
     TooLarge(usize),
+    /// The call is nested in too many others; nothing was sent.
+    #[error("the call is nested in more than {max} others: do they call each other without end?",
+        max = crate::wire::MAX_CALL_DEPTH)]
+    TooDeep,
     /// The parameters do not serialise; nothing was sent.
     #[error("the parameters do not serialise: {0}")]
     Params(#[source] CodecError),

@@ -10,7 +10,7 @@ use super::discovery::{SUPERVISOR, Target};
 use super::links::{Chosen, Links};
 use super::{Bus, CallError};
 use crate::bus::{Body, Card, RequestError};
-use crate::wire::{Code, CodecError, Fault, PROTOCOL, Raw, Reply, RequestHead, from_slice};
+use crate::wire::{Code, CodecError, Fault, PROTOCOL, Raw, Reply, RequestHead, Trail, from_slice};
 
 /// What a call may take unless its caller says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,6 +22,7 @@ pub struct Request<'a> {
     bus: &'a Bus,
     target: Target<'a>,
     timeout: Duration,
+    trail: Option<&'a Trail>,
     waits: Waits,
 }
 
@@ -37,7 +38,7 @@ enum Waits {
 impl<'a> Request<'a> {
     pub(super) fn new(bus: &'a Bus, method: &'a str) -> Self {
         let target = Target { plugin: None, method, instance: None };
-        Self { bus, target, timeout: TIMEOUT, waits: Waits::Async }
+        Self { bus, target, timeout: TIMEOUT, trail: None, waits: Waits::Async }
     }
 
     /// To be waited for on the thread that polls it.
@@ -61,6 +62,12 @@ impl<'a> Request<'a> {
     /// Sets the time the whole call may take, waiting for a restart included; five seconds by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Says which call this one is nested in, and of which trace it is a part.
+    pub fn trail(mut self, trail: &'a Trail) -> Self {
+        self.trail = Some(trail);
         self
     }
 
@@ -94,6 +101,9 @@ impl<'a> Request<'a> {
 
     /// Finds an instance that takes the call, and waits for its reply.
     async fn exchange<P: Serialize + ?Sized>(self, params: &P) -> Result<Answer, CallError> {
+        if self.trail.is_some_and(Trail::is_too_deep) {
+            return Err(CallError::TooDeep);
+        }
         let shared = &self.bus.shared;
         let deadline = Instant::now() + self.timeout;
         let mut tried = Tried::default();
@@ -137,6 +147,8 @@ impl<'a> Request<'a> {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut head = RequestHead::new(method, left);
         head.instance = Some(&card.instance);
+        let meta = self.trail.and_then(Trail::write);
+        head.meta = meta.as_deref().map(Raw::checked_before);
         let request = head.encode(params).map_err(CallError::Params)?;
         let counted = link.begin();
         let reply = match self.waits {

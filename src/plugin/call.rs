@@ -14,7 +14,7 @@ use super::Context;
 use super::builder::Method;
 use super::cancel::Cancel;
 use super::handler::{Job, Outcome, Prepare};
-use super::ledger::{Ledger, Ticket};
+use super::ledger::Ticket;
 use super::tally::Tally;
 use crate::bus::Incoming;
 use crate::wire::{Code, Fault, MAX_MESSAGE, Raw, Reply};
@@ -26,7 +26,7 @@ pub(super) struct Call {
     pub(super) params: Option<Range<usize>>,
     pub(super) method: Arc<Method>,
     pub(super) ticket: Ticket,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) context: Context,
     pub(super) turns: Arc<Semaphore>,
 }
 
@@ -38,9 +38,8 @@ impl Call {
 
     /// As [`run`](Self::run), where it may have had its turn and been begun already.
     pub(super) async fn go_on(self, next: Next) {
-        let Self { incoming, params, method, mut ticket, ledger, turns } = self;
+        let Self { incoming, params, method, mut ticket, context, turns } = self;
         let (cancel, started, deadline) = (ticket.cancel(), ticket.started(), ticket.deadline());
-        let context = Context { deadline, cancel: cancel.clone(), ledger: Arc::clone(&ledger) };
         let departed = incoming.departed();
         let work = async {
             let timed = Some(Arc::clone(&method));

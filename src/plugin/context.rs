@@ -4,17 +4,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cancel::Cancel;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Ticket};
+use crate::wire::Trail;
 
 /// The call a handler runs for: its deadline, and whether anybody still waits.
 #[derive(Debug, Clone)]
 pub struct Context {
-    pub(super) deadline: Instant,
-    pub(super) cancel: Cancel,
-    pub(super) ledger: Arc<Ledger>,
+    deadline: Instant,
+    cancel: Cancel,
+    ledger: Arc<Ledger>,
+    trail: Trail,
 }
 
 impl Context {
+    pub(super) fn new(ticket: &Ticket, ledger: &Arc<Ledger>, trail: Trail) -> Self {
+        Self { deadline: ticket.deadline(), cancel: ticket.cancel(), ledger: Arc::clone(ledger), trail }
+    }
+
     /// When the caller stops waiting.
     #[must_use]
     pub fn deadline(&self) -> Instant {
@@ -38,5 +44,11 @@ impl Context {
     /// Says that a long call gets somewhere, so that the supervisor does not take it for wedged.
     pub fn beat(&self) {
         self.ledger.beat();
+    }
+
+    /// Which calls this one is nested in, and its trace context.
+    #[must_use]
+    pub fn trail(&self) -> &Trail {
+        &self.trail
     }
 }

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Context;
 use super::builder::Method;
 use super::call::{Call, Next, answer, cancelled_by_caller, departed_caller, job, panicked_with, too_late};
 use super::cancel::Cancel;
@@ -74,11 +73,7 @@ impl Call {
         self.ticket.begins();
         // What the method may expect of any thread it is run on.
         let _entered = runtime.enter();
-        let context = Context {
-            deadline: self.ticket.deadline(),
-            cancel: self.ticket.cancel(),
-            ledger: Arc::clone(&self.ledger),
-        };
+        let context = self.context.clone();
         match guarded(|| job(&self.incoming, self.params.clone(), &self.method.prepare, context)) {
             Ok(Ok(job)) if self.method.pace.is_slow() => drop(runtime.spawn(self.go_on(Next::Begin(job, permit)))),
             Ok(Ok(job)) => self.begin(job, permit, turn, runtime),
@@ -90,7 +85,7 @@ impl Call {
 
     /// Runs a plain function to its end, an async method up to where it has to wait.
     fn begin(self, job: Job, permit: OwnedSemaphorePermit, turn: &Turn<'_>, runtime: &Handle) {
-        let Self { incoming, params, method, ticket, ledger, turns } = self;
+        let Self { incoming, params, method, ticket, context, turns } = self;
         let (incoming, started) = (Mutex::new(Some(incoming)), ticket.started());
         let open = Arc::new(Open { incoming, method: Arc::clone(&method), started });
         let (watched, deadline, cancel) = (Arc::clone(&open), ticket.deadline(), ticket.cancel());
@@ -113,7 +108,7 @@ impl Call {
             Ok(Poll::Pending) => match open.take() {
                 // It is polled again where it goes on, and then with somebody to wake.
                 Some(incoming) => {
-                    let call = Self { incoming, params, method, ticket, ledger, turns };
+                    let call = Self { incoming, params, method, ticket, context, turns };
                     runtime.spawn(call.go_on(Next::GoOn(Job::Async(running), permit)));
                 }
                 // Answered: nobody waits for it any more.

@@ -12,7 +12,6 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
-use super::ServeError;
 use super::builder::{Method, Plugin};
 use super::builtin::{self, Then};
 use super::call::Call;
@@ -20,8 +19,9 @@ use super::environment::Environment;
 use super::ledger::{Ledger, Ticket};
 use super::orphan;
 use super::pulse::{self, Identity};
+use super::{Context, ServeError};
 use crate::bus::{BusDir, Card, Incoming, ProcessId, Replier, Respondent, Turn};
-use crate::wire::{Code, CodecError, Fault, PROTOCOL, Phase, Reply, Request, nearest};
+use crate::wire::{Code, CodecError, Fault, MAX_CALL_DEPTH, PROTOCOL, Phase, Reply, Request, Trail, nearest};
 
 /// Requests that may be taken off the socket beyond those that run and wait, so that `$stop` is always heard.
 const SPARE: usize = 8;
@@ -163,10 +163,10 @@ impl Desk {
                 }
                 incoming.reply(&reply);
             }
-            Accepted::Run { method, params, ticket } => {
-                let (ledger, turns) = (Arc::clone(&self.ledger), Arc::clone(&self.turns));
+            Accepted::Run { method, params, ticket, trail } => {
+                let (context, turns) = (Context::new(&ticket, &self.ledger, trail), Arc::clone(&self.turns));
                 let method = Arc::clone(method);
-                let call = Call { incoming, params, method, ticket, ledger, turns };
+                let call = Call { incoming, params, method, ticket, context, turns };
                 match turn {
                     Some(turn) => call.run_here(turn, &self.runtime),
                     None => drop(self.runtime.spawn(call.run())),
@@ -189,6 +189,10 @@ impl Desk {
             let (reply, then) = builtin::answer(request.head.method, request.params, &self.who, &self.ledger);
             return Accepted::Answer(reply, then);
         }
+        let trail = Trail::read(request.head.meta);
+        if trail.is_too_deep() {
+            return refuse(Code::BadMessage, format!("the call is nested in more than {MAX_CALL_DEPTH} others"));
+        }
         if self.ledger.phase() == Phase::Draining {
             return refuse(Code::Draining, format!("{} is about to exit", self.who.name));
         }
@@ -204,7 +208,7 @@ impl Desk {
         }
         let ticket = self.ledger.begin(request.head.id, request.head.ttl);
         let params = request.params.range_in(incoming.body());
-        Accepted::Run { method, params, ticket }
+        Accepted::Run { method, params, ticket, trail }
     }
 
     fn no_method(&self, wrong: &str) -> String {
@@ -216,7 +220,7 @@ impl Desk {
 
 enum Accepted<'a> {
     Answer(Vec<u8>, Then),
-    Run { method: &'a Arc<Method>, params: Option<Range<usize>>, ticket: Ticket },
+    Run { method: &'a Arc<Method>, params: Option<Range<usize>>, ticket: Ticket, trail: Trail },
 }
 
 fn refuse(code: Code, message: String) -> Accepted<'static> {

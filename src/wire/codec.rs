@@ -221,6 +221,14 @@ impl<'a> Fields<'a> {
         Self::of(map)?.try_for_each(|field| field.map(drop))
     }
 
+    /// The next key and value, whatever the key is; `None` at the end.
+    pub(super) fn pair(&mut self) -> Option<(Raw<'a>, Raw<'a>)> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        Some((self.value().ok()?, self.value().ok()?))
+    }
+
     fn value(&mut self) -> Result<Raw<'a>, CodecError> {
         let (value, rest) = self.rest.split_at(value_length(self.rest)?);
         self.rest = rest;
@@ -291,6 +299,12 @@ impl<'a> MapWriter<'a> {
     pub(super) fn str(&mut self, key: &str, value: &str) {
         self.key(key);
         self.key(value);
+    }
+
+    pub(super) fn strs(&mut self, key: &str, values: &[String]) {
+        self.key(key);
+        let _ = rmp::encode::write_array_len(self.out, values.len().try_into().unwrap_or(u32::MAX));
+        values.iter().for_each(|value| self.key(value));
     }
 
     pub(super) fn uint(&mut self, key: &str, value: u64) {

@@ -11,6 +11,7 @@ mod name;
 mod nearest;
 mod stats;
 mod survey;
+mod trail;
 
 pub use call::{DEFAULT_TTL, MAX_TTL, Reply, Request, RequestHead};
 pub use codec::{CodecError, MAX_DEPTH, MAX_MESSAGE, Raw, from_slice, to_vec};
@@ -22,6 +23,7 @@ pub(crate) use nearest::distance;
 pub use nearest::nearest;
 pub use stats::{Latency, MethodStats, Stats};
 pub use survey::{Answer, Info, Load, Phase, Question, Want};
+pub use trail::{MAX_CALL_DEPTH, Trail};
 
 /// The protocol version spoken here, as in `PLUGBUS_PROTOCOL` and the field `v`.
 pub const PROTOCOL: u32 = 1;
