@@ -19,8 +19,11 @@ demo: build ## See the whole story: call, kill, freeze, recover
 test: lint build ## Run everything that CI runs
 	$(CARGO) test --locked --no-fail-fast
 
-bench: setup-build ## Measure
-	$(CARGO) bench --locked --bench calls --bench lane --bench supervision
+# Peers are built with their own tools; what is missing is left out with a word.
+bench: setup ## Measure, beside other plugin systems
+	$(CARGO) bench --locked --bench figures -- --svg $(TARGET)/figures
+	$(CARGO) bench --locked --bench soak
+	$(CARGO) bench --locked --bench supervision
 
 # The short run of the same faults is one of the tests.
 faults: setup-build ## Do every fault of docs/reliability.md; takes about an hour

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use plugbus::config;
 use plugbus::host::{Bus, CallError};
 use plugbus::supervisor::{PluginStatus, StatusReport, Supervisor, UnitState};
-use support::{Timings, head, machine, millis, row};
+use support::{Timings, head, machine, millis, resident_kib, row};
 
 const LONG: Duration = Duration::from_secs(60);
 const TEXT: &str = "Live on time, emit no evil";
@@ -102,10 +102,10 @@ fn idle() {
     let share = (cpu_ticks(pid) - before) as f64 / 100.0 / OBSERVED.as_secs_f64();
     let percent = format!("{:.2} % of a core", share * 100.0);
     row(["supervisor with 10 idle plugins, processor", &percent, "", "under 1 %"]);
-    let resident = format!("{:.1} MiB", resident_kib(pid) as f64 / 1024.0);
+    let resident = format!("{:.1} MiB", resident_kib(pid, "VmRSS") as f64 / 1024.0);
     row(["supervisor with 10 idle plugins, resident", &resident, "", "under 20 MiB"]);
     let plugin = Daemon::status(root.path()).unwrap().plugins[0].pid.unwrap();
-    row(["one idle plugin, resident", &format!("{:.1} MiB", resident_kib(plugin) as f64 / 1024.0), "", ""]);
+    row(["one idle plugin, resident", &format!("{:.1} MiB", resident_kib(plugin, "VmRSS") as f64 / 1024.0), "", ""]);
 }
 
 /// User and system time, in ticks of 10 ms: fields 14 and 15.
@@ -113,12 +113,6 @@ fn cpu_ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 async fn supervise(root: &Path, config: &str) -> (Supervisor, Bus) {

@@ -2,10 +2,18 @@
 
 #![allow(dead_code, clippy::print_stdout, reason = "each benchmark uses a part; printing is what they are for")]
 
+mod calls;
+mod process;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use calls::{TEXT, timed, together};
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use process::{open_files, resident_kib};
 
 /// Sorted timings of one thing done many times.
 pub(crate) struct Timings(Vec<Duration>);
@@ -66,19 +74,27 @@ pub(crate) fn machine() -> String {
     format!("{model}, {cores} cores, Linux {}", read("/proc/sys/kernel/osrelease").trim())
 }
 
-/// The plugin `text`, started by hand.
+/// A plugin started by hand.
 pub(crate) struct Plugin(Child);
 
 impl Plugin {
+    /// The plugin `text`.
     pub(crate) fn start(root: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus-text"));
-        let mut child = command.env("PLUGBUS_DIR", root).stderr(Stdio::piped()).spawn().unwrap();
-        // It says so when it is on the bus.
-        let mut line = String::new();
-        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.contains("on the bus"), "{line}");
-        Self(child)
+        wait_on_bus(Command::new(env!("CARGO_BIN_EXE_plugbus-text")).env("PLUGBUS_DIR", root))
     }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+/// Starts a plugin and waits until it says that it is on the bus.
+pub(crate) fn wait_on_bus(command: &mut Command) -> Plugin {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("on the bus"), "{line}");
+    Plugin(child)
 }
 
 impl Drop for Plugin {

@@ -1,0 +1,3 @@
+module plugbus/measure
+
+go 1.25

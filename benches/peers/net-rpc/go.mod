@@ -1,0 +1,7 @@
+module plugbus/peers/net-rpc
+
+go 1.25
+
+require plugbus/measure v0.0.0
+
+replace plugbus/measure => ../measure
