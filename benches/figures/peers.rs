@@ -35,7 +35,7 @@ const PEERS: &[Peer] = &[
     Peer {
         kind: Kind::Bare,
         many: false,
-        ..rust("the same in lockstep, no plugin system", "stdio", "stdio", &["lockstep"])
+        ..rust("stdio in lockstep (no plugin system)", "stdio", "stdio", &["lockstep"])
     },
     Peer {
         name: "pynng 0.9.0, REQ and REP, ipc",
