@@ -9,9 +9,10 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
+use clap::CommandFactory;
 use serde::Serialize;
 
-use crate::args::Color;
+use crate::args::{Args, Color};
 use crate::error::CommandError;
 use crate::exit_code::ExitCode;
 
@@ -87,6 +88,16 @@ pub(crate) fn clap(answer: &clap::Error) -> ExitCode {
     // Nobody may be there to read it; the exit code says the same.
     let _ = answer.print();
     if answer.use_stderr() { ExitCode::Usage } else { ExitCode::Ok }
+}
+
+/// Prints the help of a command, as clap would.
+pub(crate) fn help_of(command: &str) -> Result<(), CommandError> {
+    let mut all = Args::command();
+    all.build();
+    match all.find_subcommand_mut(command) {
+        Some(command) => command.print_long_help().map_err(CommandError::Output),
+        None => Ok(()),
+    }
 }
 
 fn tell(what: &str, style: Style, message: &str) {

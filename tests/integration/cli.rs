@@ -85,6 +85,40 @@ fn mistakes_in_typing_are_usage() {
 }
 
 #[test]
+fn arguments_are_held_against_the_schema_before_anything_is_sent() {
+    let bus = Bench::with_text();
+    let done = || bus.json(&["survey"])["answers"][0].clone();
+    for (args, named) in [
+        (&["call", "wrap", "text=a"][..], "width is missing"),
+        (&["call", "wrap", "text=a", "width=-1"], "width must be at least 0, not -1"),
+        (&["call", "--json", "wrap", r#"{"text": 1, "width": 1}"#], "text must be a text, not 1"),
+        (&["call", "text.revert"], "it must be a text, not nothing"),
+    ] {
+        let ran = bus.expect(args, 2);
+        assert!(ran.stderr.contains(named) && ran.stderr.contains("--help"), "{args:?}: {ran:?}");
+    }
+    assert_eq!((&done()["done"], &done()["failed"]), (&0.into(), &0.into()));
+    let sent = bus.expect(&["call", "wrap", "--unchecked", "text=a"], 7);
+    assert!(sent.stderr.contains("bad_params"), "{sent:?}");
+    let mistyped = bus.expect(&["call", "wrap", "text=a", "width=3", "widht=4"], 0);
+    assert!(mistyped.stderr.contains("did you mean width?"), "{mistyped:?}");
+}
+
+#[test]
+fn a_method_has_help_of_its_own() {
+    let bus = Bench::with_text();
+    let help = bus.stdout(&["call", "text.wrap", "--help"]);
+    assert!(help.contains("text.wrap {text: string, width: integer} -> [string]"), "{help}");
+    assert!(help.contains("plugbus call text.wrap text=TEXT width=1"), "{help}");
+    for args in [&["call", "--help"][..], &["call", "-h"], &["help", "call"]] {
+        let help = bus.stdout(args);
+        assert!(help.contains("--unchecked") && help.contains("Examples:"), "{args:?}: {help}");
+    }
+    bus.expect(&["call", "text.warp", "--help"], 4);
+    bus.expect(&["call"], 2);
+}
+
+#[test]
 fn a_configuration_with_mistakes_is_refused_with_all_of_them() {
     let bus = Bench::empty();
     let bad = bus.write("bad.toml", "[survey]\nmises = 3\n[plugins.a]\ncommand = 7\n");

@@ -159,10 +159,11 @@ Examples:
 
 /// One call.
 #[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct Call {
     /// The method, with the plugin's name in front where several plugins have it
-    #[arg(value_name = "[PLUGIN.]METHOD")]
-    pub(crate) method: String,
+    #[arg(value_name = "[PLUGIN.]METHOD", required_unless_present = "help")]
+    pub(crate) method: Option<String>,
     /// What the method is given
     #[arg(value_name = "ARG", allow_negative_numbers = true)]
     pub(crate) args: Vec<OsString>,
@@ -178,6 +179,12 @@ pub(crate) struct Call {
     /// The one instance that may answer
     #[arg(long, value_name = "INSTANCE")]
     pub(crate) instance: Option<String>,
+    /// Send the arguments even where the method's schema forbids them
+    #[arg(long)]
+    pub(crate) unchecked: bool,
+    /// Print help; with a METHOD, what that takes and returns
+    #[arg(short, long)]
+    pub(crate) help: bool,
 }
 
 /// How a result is printed.

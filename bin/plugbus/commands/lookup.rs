@@ -40,21 +40,35 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// What is known of a method, and whether it took waiting to learn that; `None` where nothing is.
+/// What the instances of one plugin say of a method, each thing once, and whether it took waiting to learn that.
+///
+/// Nothing where nobody has it, and where several plugins do: which is meant cannot be told.
 ///
 /// # Errors
 /// As for [`wait`].
-pub(super) fn method(bus: &Bus, typed: &str, timeout: Duration) -> Result<(Option<MethodInfo>, bool), CallError> {
+pub(super) fn method(
+    bus: &Bus,
+    typed: &str,
+    instance: Option<&str>,
+    timeout: Duration,
+) -> Result<(Vec<MethodInfo>, bool), CallError> {
     let known = || -> Result<_, CallError> {
         let cards = bus.plugins()?;
         let wanted = Wanted::method(typed, &cards);
-        Ok((wanted, wanted.among(&cards).next().and_then(|card| info(card, wanted))))
+        let found = wanted.among(&cards).filter(|card| instance.is_none_or(|instance| card.instance == instance));
+        Ok((wanted, infos(found, wanted)))
     };
     match known()? {
-        (_, Some(found)) => Ok((Some(found), false)),
-        (wanted, None) if wait(bus, wanted, timeout)? => Ok((known()?.1, true)),
-        (_, None) => Ok((None, false)),
+        (wanted, None) if !is_builtin(wanted) && wait(bus, wanted, timeout)? => {
+            Ok((known()?.1.unwrap_or_default(), true))
+        }
+        (_, found) => Ok((found.unwrap_or_default(), false)),
     }
+}
+
+/// Nobody's card has those.
+fn is_builtin(wanted: Wanted<'_>) -> bool {
+    wanted.method.is_some_and(|method| method.starts_with('$'))
 }
 
 /// Waits until the supervisor has what is wanted ready; false where it never heard of that.
@@ -88,8 +102,16 @@ fn is_down(fault: &Fault) -> bool {
     refusal.is_some_and(|refusal| refusal.kind == "down")
 }
 
-fn info(card: &Card, wanted: Wanted<'_>) -> Option<MethodInfo> {
-    card.methods.iter().find(|method| Some(method.name.as_str()) == wanted.method).cloned()
+/// `None` where nobody has the method.
+fn infos<'c>(cards: impl Iterator<Item = &'c Card>, wanted: Wanted<'_>) -> Option<Vec<MethodInfo>> {
+    let (mut plugins, mut found) = (Vec::new(), Vec::new());
+    for card in cards {
+        let info = card.methods.iter().find(|method| Some(method.name.as_str()) == wanted.method);
+        plugins.push(&card.name);
+        found.extend(info.filter(|info| !found.contains(*info)).cloned());
+    }
+    let first = *plugins.first()?;
+    Some(if plugins.iter().all(|plugin| *plugin == first) { found } else { Vec::new() })
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 //!
 //! Blocking from end to end: a runtime would take longer to start than the call itself.
 
+mod check;
 mod input;
 mod json;
 mod params;
 mod result;
+mod seen;
 mod token;
 
 use std::io;
@@ -13,21 +15,31 @@ use std::time::{Duration, Instant};
 
 use plugbus::host::CallError;
 use plugbus::host::blocking::Bus;
-use plugbus::wire::Schema;
+use plugbus::wire::{MethodInfo, Schema};
+use serde_json::Value;
 
-use super::lookup;
+use self::params::Param;
+use super::{describe, lookup};
 use crate::args::Call;
 use crate::error::CommandError;
 use crate::output;
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, args: &Call) -> Result<(), CommandError> {
+    let Some(method) = &args.method else { return output::help_of("call") };
+    if args.help {
+        return describe::method(settings, method);
+    }
     let bus = settings.bus()?;
-    let (schema, timeout) = taken(&bus, args)?;
-    let object = schema.as_ref().and_then(Schema::kind) == Some("object");
+    let (known, timeout) = known(&bus, method, args)?;
+    let schema = known.first().and_then(|method| method.params.as_ref());
+    let object = !args.json && schema.and_then(Schema::kind) == Some("object");
     let inputs = input::read(&args.args, object, io::stdin().lock())?;
-    let params = params::params(&inputs, schema.as_ref(), args.json).map_err(CommandError::Usage)?;
-    let mut request = bus.request(&args.method).timeout(timeout);
+    let params = params::params(&inputs, schema, args.json).map_err(CommandError::Usage)?;
+    if !args.unchecked {
+        check(method, &params, &known)?;
+    }
+    let mut request = bus.request(method).timeout(timeout);
     if let Some(instance) = &args.instance {
         request = request.instance(instance);
     }
@@ -35,16 +47,30 @@ pub(super) fn run(settings: &Settings, args: &Call) -> Result<(), CommandError> 
     output::print_raw(|out| result::write(out, &result, args.output))
 }
 
-/// What the method takes, where that matters, and how much of the time is left.
-fn taken(bus: &Bus, args: &Call) -> Result<(Option<Schema>, Duration), CommandError> {
-    // Only arguments that are not JSON already have to be read as something.
-    if args.json || args.args.is_empty() {
-        return Ok((None, args.timeout));
-    }
+/// What the instances say of the method, and how much of the time is left.
+fn known(bus: &Bus, method: &str, args: &Call) -> Result<(Vec<MethodInfo>, Duration), CommandError> {
     let begun = Instant::now();
-    let (method, waited) = lookup::method(bus, &args.method, args.timeout)?;
+    let (known, waited) = lookup::method(bus, method, args.instance.as_deref(), args.timeout)?;
     let spent = if waited { begun.elapsed() } else { Duration::ZERO };
-    Ok((method.and_then(|method| method.params), args.timeout.saturating_sub(spent)))
+    Ok((known, args.timeout.saturating_sub(spent)))
+}
+
+/// Refuses what no instance would take: in the middle of an upgrade they may differ.
+fn check(method: &str, params: &Param, known: &[MethodInfo]) -> Result<(), CommandError> {
+    let schema = |info: &MethodInfo| serde_json::to_value(info.params.as_ref()?).ok();
+    let Some(schemas) = known.iter().map(schema).collect::<Option<Vec<Value>>>() else { return Ok(()) };
+    let mut problems = schemas.iter().map(|schema| check::problems(params, schema));
+    let Some(first) = problems.next() else { return Ok(()) };
+    if first.is_empty() || problems.any(|problems| problems.is_empty()) {
+        for (name, meant) in schemas.iter().take(1).flat_map(|schema| check::strangers(params, schema)) {
+            output::warn(format!("{method} has no {name:?}, which is sent all the same; did you mean {meant}?"));
+        }
+        return Ok(());
+    }
+    let problems = first.join("\n");
+    Err(CommandError::Usage(format!(
+        "{method} does not take that\n{problems}\n`plugbus call {method} --help` has what it takes; --unchecked sends it all the same"
+    )))
 }
 
 /// Shows what the plugin added to its error.

@@ -48,6 +48,15 @@ pub(super) fn run(settings: &Settings, args: &Describe) -> Result<(), CommandErr
     })
 }
 
+/// The help for one method.
+pub(super) fn method(settings: &Settings, what: &str) -> Result<(), CommandError> {
+    let found = find(&settings.bus()?, what)?;
+    output::print(|out| {
+        let methods = found.iter().flat_map(|plugin| plugin.methods.iter().map(move |method| (plugin, method)));
+        methods.into_iter().try_for_each(|(plugin, method)| write_method(out, plugin, method))
+    })
+}
+
 fn cards_of_all(bus: &Bus) -> Result<Vec<Card>, CallError> {
     let mut cards = bus.plugins()?;
     if cards.is_empty() {
