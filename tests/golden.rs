@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plugbus::wire::{
-    Answer, Code, CodecError, Fault, Info, Load, Question, Raw, Reply, Request, RequestHead, Stats, Want,
+    Answer, Batch, Close, Code, CodecError, Fault, Info, Items, Load, Next, Opened, Put, Question, Raw, Reply,
+    Request, RequestHead, Stats, Taken, Want, to_vec,
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// One golden message: its file's name without the ending, its bytes, and what stands beside it.
@@ -57,13 +59,25 @@ fn rewrite(name: &str, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     match name.split('-').next().unwrap() {
         "request" => {
             let request = Request::decode(bytes)?;
-            request.head.encode(&request.params.to::<Value>()?)
+            match request.head.method {
+                // These are messages of the protocol: their fields have an order of their own.
+                "$next" => request.head.encode(&Next::read(request.params)?),
+                "$put" => {
+                    let put = Put::read(request.params)?.encode();
+                    Ok(request.head.encode_raw(Raw::new(&put)?))
+                }
+                "$close" => request.head.encode(&Close::read(request.params)?),
+                _ => request.head.encode(&request.params.to::<Value>()?),
+            }
         }
         "reply" | "error" => match Reply::decode(bytes)? {
             Reply::Result(raw) if name.starts_with("reply-info") => Reply::encode_result(&raw.to::<Info>()?),
             Reply::Result(raw) if name == "reply-stats" => Reply::encode_result(&raw.to::<Load>()?),
             Reply::Result(raw) if name == "reply-stats-methods" => Reply::encode_result(&raw.to::<Stats>()?),
+            Reply::Result(raw) if name.starts_with("reply-batch") => Ok(Batch::read(raw)?.encode_reply()),
+            Reply::Result(raw) if name.starts_with("reply-taken") => Reply::encode_result(&raw.to::<Taken>()?),
             Reply::Result(raw) => Reply::encode_result(&raw.to::<Value>()?),
+            Reply::Stream(opened) => Reply::encode_stream(&opened),
             Reply::Error(fault) => Ok(Reply::encode_error(&fault)),
         },
         "question" => Ok(Question::decode(bytes)?.encode()),
@@ -77,17 +91,30 @@ fn build(name: &str, meaning: &Value) -> Vec<u8> {
     let number = |field: &str| meaning[field].as_u64().unwrap();
     match name.split('-').next().unwrap() {
         "request" => {
-            let meta = meaning.get("meta").map(|meta| plugbus::wire::to_vec(meta).unwrap());
+            let meta = meaning.get("meta").map(|meta| to_vec(meta).unwrap());
             let mut head =
                 RequestHead::new(meaning["method"].as_str().unwrap(), Duration::from_millis(number("ttl_ms")));
             head.id = meaning["id"].as_str();
             head.instance = meaning["instance"].as_str();
             head.meta = meta.as_deref().map(|bytes| Raw::new(bytes).unwrap());
-            head.encode(&meaning["params"]).unwrap()
+            let params = &meaning["params"];
+            match head.method {
+                "$next" => head.encode(&Next::deserialize(params).unwrap()).unwrap(),
+                "$put" => head.encode_raw(Raw::new(&put(params)).unwrap()),
+                "$close" => head.encode(&Close::deserialize(params).unwrap()).unwrap(),
+                _ => head.encode(params).unwrap(),
+            }
         }
         "reply" => {
             let result = meaning["result"].clone();
             match name {
+                _ if name.starts_with("reply-batch") => Ok(batch(&result)),
+                _ if name.starts_with("reply-taken") => {
+                    Reply::encode_result(&serde_json::from_value::<Taken>(result).unwrap())
+                }
+                _ if name.starts_with("reply-stream") => {
+                    Reply::encode_stream(&Opened::deserialize(&meaning["stream"]).unwrap())
+                }
                 // These results are messages of the protocol: their fields have an order of their own.
                 "reply-info" | "reply-info-described" => {
                     Reply::encode_result(&serde_json::from_value::<Info>(result).unwrap())
@@ -116,6 +143,36 @@ fn build(name: &str, meaning: &Value) -> Vec<u8> {
     }
 }
 
+/// Items of a stream as their bytes.
+fn values(items: &Value) -> (u32, Vec<u8>) {
+    let items = items.as_array().unwrap();
+    (items.len().try_into().unwrap(), items.iter().flat_map(|item| to_vec(item).unwrap()).collect())
+}
+
+fn put(meaning: &Value) -> Vec<u8> {
+    let (count, values) = values(&meaning["items"]);
+    Put {
+        stream: meaning["stream"].as_str().unwrap(),
+        from: meaning["from"].as_u64(),
+        items: Items::new(count, &values),
+        end: meaning["end"] == true,
+        keep_ms: meaning["keep_ms"].as_u64(),
+    }
+    .encode()
+}
+
+fn batch(meaning: &Value) -> Vec<u8> {
+    let (count, values) = values(&meaning["items"]);
+    let failed = meaning.get("error").map(|error| Err(fault(error)));
+    Batch {
+        from: meaning["from"].as_u64().unwrap(),
+        items: Items::new(count, &values),
+        progress: meaning.get("progress").map(|progress| serde_json::from_value(progress.clone()).unwrap()),
+        end: failed.or_else(|| (meaning["end"] == true).then_some(Ok(()))),
+    }
+    .encode_reply()
+}
+
 fn want(name: &Value) -> Want {
     serde_json::from_value(name.clone()).unwrap()
 }
@@ -127,7 +184,7 @@ fn fault(meaning: &Value) -> Fault {
         other => panic!("no golden error has the code {other} yet"),
     };
     let mut fault = Fault::new(code, meaning["message"].as_str().unwrap());
-    fault.data = meaning.get("data").map(|data| plugbus::wire::to_vec(data).unwrap());
+    fault.data = meaning.get("data").map(|data| to_vec(data).unwrap());
     fault
 }
 
@@ -226,7 +283,7 @@ fn the_protocol_text_promises_what_the_codes_promise() {
     }
     assert_eq!(promises.len(), 12, "{promises:?}");
     for (name, ran) in promises {
-        let error = plugbus::wire::to_vec(&json!({"v": 1, "error": {"code": name, "message": ""}})).unwrap();
+        let error = to_vec(&json!({"v": 1, "error": {"code": name, "message": ""}})).unwrap();
         let Ok(Reply::Error(fault)) = Reply::decode(&error) else { panic!("{name} is no error") };
         assert_eq!(fault.code.as_str(), name, "not in the set");
         assert_eq!(ran == "no", fault.code.not_started(), "{name}: ran is {ran:?} in the text");

@@ -72,6 +72,12 @@ pub enum CallError {
         /// Its error.
         fault: Fault,
     },
+    /// The method takes or gives its items one by one: `stream` or `open` it.
+    #[error("a method of {plugin} takes or gives its items one by one, and was called as if it did not")]
+    Streams {
+        /// The plugin.
+        plugin: String,
+    },
     /// The parameters are larger than a message may be; nothing was sent.
     #[error("the parameters make a message of {0} bytes, it may have {max}", max = crate::wire::MAX_MESSAGE)]
     TooLarge(usize),

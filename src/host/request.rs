@@ -345,6 +345,7 @@ impl Answer {
                 return Ok(Self { plugin: card.name.clone(), body, result });
             }
             Ok(Reply::Error(fault)) => fault,
+            Ok(Reply::Stream(_)) => return Err(CallError::Streams { plugin: card.name.clone() }.into()),
             Err(error) => return Err(unreadable(card, error).into()),
         };
         match fault.code {

@@ -4,11 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use super::{Context, Failure, schema};
-use crate::wire::{Code, Fault, Raw, Reply, Schema};
+use super::values::{Argument, Output};
+use super::{Context, Failure};
+use crate::wire::{Fault, Raw, Schema};
 
 /// The encoded reply of a method that succeeded, or its fault.
 pub(super) type Outcome = Result<Vec<u8>, Fault>;
@@ -26,13 +24,13 @@ pub(super) type Prepare = Arc<dyn Fn(Raw<'_>, Context) -> Result<Job, Fault> + S
 
 /// A plain function as a method: `Fn(A) -> Result<R, E>`, or with a [`Context`] after the argument.
 ///
-/// `A` is anything serde can read, `R` anything of its own that it can write, `E` a [`Failure`] or any standard error. `M` only
-/// tells the two forms apart.
+/// `A` is anything serde can read, `R` anything of its own that it can write ([`Argument`] and [`Output`] say more), `E` a
+/// [`Failure`] or any standard error. `M` only tells the two forms apart.
 pub trait Handler<M>: Send + Sync + 'static {
     /// The argument.
-    type Argument: DeserializeOwned + Send + 'static;
+    type Argument: Argument;
     /// The result.
-    type Output: Serialize + 'static;
+    type Output: Output;
     /// Runs the method once.
     ///
     /// # Errors
@@ -43,8 +41,8 @@ pub trait Handler<M>: Send + Sync + 'static {
 impl<F, A, R, E> Handler<(A,)> for F
 where
     F: Fn(A) -> Result<R, E> + Send + Sync + 'static,
-    A: DeserializeOwned + Send + 'static,
-    R: Serialize + 'static,
+    A: Argument,
+    R: Output,
     E: Into<Failure>,
 {
     type Argument = A;
@@ -58,8 +56,8 @@ where
 impl<F, A, R, E> Handler<(A, Context)> for F
 where
     F: Fn(A, Context) -> Result<R, E> + Send + Sync + 'static,
-    A: DeserializeOwned + Send + 'static,
-    R: Serialize + 'static,
+    A: Argument,
+    R: Output,
     E: Into<Failure>,
 {
     type Argument = A;
@@ -73,9 +71,9 @@ where
 /// An async function as a method, in the same two forms as [`Handler`].
 pub trait AsyncHandler<M>: Send + Sync + 'static {
     /// The argument.
-    type Argument: DeserializeOwned + Send + 'static;
+    type Argument: Argument;
     /// The result.
-    type Output: Serialize + 'static;
+    type Output: Output;
     /// Runs the method once; the future is dropped when nobody waits for it any more.
     fn run(
         &self,
@@ -87,9 +85,9 @@ pub trait AsyncHandler<M>: Send + Sync + 'static {
 impl<F, A, T, R, E> AsyncHandler<(A,)> for F
 where
     F: Fn(A) -> T + Send + Sync + 'static,
-    A: DeserializeOwned + Send + 'static,
+    A: Argument,
     T: Future<Output = Result<R, E>> + Send + 'static,
-    R: Serialize + 'static,
+    R: Output,
     E: Into<Failure>,
 {
     type Argument = A;
@@ -104,9 +102,9 @@ where
 impl<F, A, T, R, E> AsyncHandler<(A, Context)> for F
 where
     F: Fn(A, Context) -> T + Send + Sync + 'static,
-    A: DeserializeOwned + Send + 'static,
+    A: Argument,
     T: Future<Output = Result<R, E>> + Send + 'static,
-    R: Serialize + 'static,
+    R: Output,
     E: Into<Failure>,
 {
     type Argument = A;
@@ -126,17 +124,17 @@ pub(super) struct Made {
 }
 
 impl Made {
-    fn new<A: DeserializeOwned, R: 'static>(
+    fn new<A: Argument, R: Output>(
         prepare: impl Fn(Raw<'_>, Context) -> Result<Job, Fault> + Send + Sync + 'static,
     ) -> Self {
-        Self { prepare: Arc::new(prepare), params: schema::of::<A>(), result: schema::of_plain::<R>() }
+        Self { prepare: Arc::new(prepare), params: A::schema(), result: R::schema() }
     }
 }
 
 pub(super) fn blocking<M, H: Handler<M>>(handler: H) -> Made {
     let handler = Arc::new(handler);
     let prepare = move |params: Raw<'_>, context: Context| {
-        let argument: H::Argument = argument(params)?;
+        let argument = H::Argument::read(params)?;
         let handler = Arc::clone(&handler);
         Ok(Job::Blocking(Box::new(move || outcome(handler.run(argument, context)))))
     };
@@ -145,17 +143,12 @@ pub(super) fn blocking<M, H: Handler<M>>(handler: H) -> Made {
 
 pub(super) fn asynchronous<M, H: AsyncHandler<M>>(handler: H) -> Made {
     let prepare = move |params: Raw<'_>, context: Context| {
-        let running = handler.run(argument(params)?, context);
+        let running = handler.run(H::Argument::read(params)?, context);
         Ok(Job::Async(Box::pin(async move { outcome(running.await) })))
     };
     Made::new::<H::Argument, H::Output>(prepare)
 }
 
-fn argument<A: DeserializeOwned>(params: Raw<'_>) -> Result<A, Fault> {
-    params.to().map_err(|error| Fault::new(Code::BadParams, error.to_string()))
-}
-
-fn outcome<R: Serialize>(result: Result<R, Failure>) -> Outcome {
-    let result = result.map_err(Failure::into_fault)?;
-    Reply::encode_result(&result).map_err(|error| Fault::new(Code::Failed, format!("the result: {error}")))
+fn outcome<R: Output>(result: Result<R, Failure>) -> Outcome {
+    result.map_err(Failure::into_fault)?.into_reply()
 }

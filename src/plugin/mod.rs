@@ -37,9 +37,11 @@ mod pulse;
 mod schema;
 mod server;
 mod tally;
+mod values;
 
 pub use builder::Plugin;
 pub use context::Context;
 pub use error::{Failure, ServeError};
 pub use handler::{AsyncHandler, Handler};
 pub use server::{Server, Stopper};
+pub use values::{Argument, Output};

@@ -376,6 +376,7 @@ async fn call(dir: &BusDir, method: &str, params: serde_json::Value) -> Result<s
     match Reply::decode(&reply).unwrap() {
         Reply::Result(result) => Ok(result.to().unwrap()),
         Reply::Error(fault) => Err(fault),
+        Reply::Stream(opened) => panic!("{opened:?}"),
     }
 }
 

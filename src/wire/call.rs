@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::codec::{CodecError, Fields, MapWriter, Once, Raw};
-use super::{Fault, PROTOCOL};
+use super::{Fault, Opened, PROTOCOL};
 
 /// What a call that names no `ttl_ms` is given: 30 s.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(30);
@@ -40,13 +40,31 @@ impl<'a> RequestHead<'a> {
     /// # Errors
     /// [`CodecError::Mismatch`] where the parameters' own serialisation fails.
     pub fn encode<P: Serialize + ?Sized>(&self, params: &P) -> Result<Vec<u8>, CodecError> {
+        self.write(|map| map.value("params", params))
+    }
+
+    /// Encodes the request with parameters that are MessagePack already.
+    #[must_use]
+    pub fn encode_raw(&self, params: Raw<'_>) -> Vec<u8> {
+        let written = self.write(|map| {
+            map.raw("params", params.bytes());
+            Ok(())
+        });
+        // Nothing was left to serialise.
+        written.unwrap_or_default()
+    }
+
+    fn write(
+        &self,
+        params: impl FnOnce(&mut MapWriter<'_>) -> Result<(), CodecError>,
+    ) -> Result<Vec<u8>, CodecError> {
         let mut out = Vec::with_capacity(64);
         let optional = [self.id.is_some(), self.instance.is_some(), self.meta.is_some()];
         let fields = 4 + optional.iter().map(|given| u32::from(*given)).sum::<u32>();
         let mut map = MapWriter::new(&mut out, fields);
         map.uint("v", PROTOCOL.into());
         map.str("method", self.method);
-        map.value("params", params)?;
+        params(&mut map)?;
         map.uint("ttl_ms", self.ttl.min(MAX_TTL).as_millis().try_into().unwrap_or(u64::MAX));
         if let Some(id) = self.id {
             map.str("id", id);
@@ -112,11 +130,13 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A reply as it was received: the result, or the plugin's error.
+/// A reply as it was received: the result, a stream, or the plugin's error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// The method succeeded; nil where it returns nothing.
     Result(Raw<'a>),
+    /// The method takes or gives its items one by one.
+    Stream(Opened<'a>),
     /// The plugin refused the call or the method failed.
     Error(Fault),
 }
@@ -129,21 +149,25 @@ impl<'a> Reply<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, CodecError> {
         let mut version = Once::new("v");
         let mut result = Once::new("result");
+        let mut stream = Once::new("stream");
         let mut error = Once::new("error");
         for field in Fields::of(Raw::new(bytes)?)? {
             let (key, value) = field?;
             match key {
                 "v" => version.set(value.uint()?)?,
                 "result" => result.set(value)?,
+                "stream" => stream.set(Opened::read(value)?)?,
                 "error" => error.set(Fault::read(value)?)?,
                 _ => {}
             }
         }
         check_version(version.need()?)?;
-        match (result.get(), error.get()) {
-            (Some(_), Some(_)) => Err(CodecError::Expected("a result or an error, not both")),
-            (result, None) => Ok(Self::Result(result.unwrap_or(Raw::NIL))),
-            (None, Some(fault)) => Ok(Self::Error(fault)),
+        match (result.get(), stream.get(), error.get()) {
+            (result, None, None) => Ok(Self::Result(result.unwrap_or(Raw::NIL))),
+            (None, Some(opened), None) => Ok(Self::Stream(opened)),
+            (None, None, Some(fault)) => Ok(Self::Error(fault)),
+            (Some(_), _, Some(_)) => Err(CodecError::Expected("a result or an error, not both")),
+            _ => Err(CodecError::Expected("a stream alone")),
         }
     }
 
@@ -156,6 +180,18 @@ impl<'a> Reply<'a> {
         let mut map = MapWriter::new(&mut out, 2);
         map.uint("v", PROTOCOL.into());
         map.value("result", result)?;
+        Ok(out)
+    }
+
+    /// Encodes the reply of a call that has opened a stream.
+    ///
+    /// # Errors
+    /// [`CodecError::Mismatch`], in theory: all its fields serialise.
+    pub fn encode_stream(opened: &Opened<'_>) -> Result<Vec<u8>, CodecError> {
+        let mut out = Vec::with_capacity(96);
+        let mut map = MapWriter::new(&mut out, 2);
+        map.uint("v", PROTOCOL.into());
+        map.value("stream", opened)?;
         Ok(out)
     }
 

@@ -100,6 +100,10 @@ impl<'a> Raw<'a> {
         self.to().map_err(|_| CodecError::Expected("a string"))
     }
 
+    pub(super) fn bool(self) -> Result<bool, CodecError> {
+        self.to().map_err(|_| CodecError::Expected("true or false"))
+    }
+
     pub(super) fn uint(self) -> Result<u64, CodecError> {
         self.to().map_err(|_| CodecError::Expected("an unsigned integer"))
     }
@@ -248,6 +252,45 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// The values of an array, in their order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Elements<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Elements<'a> {
+    pub(super) fn of(array: Raw<'a>) -> Result<Self, CodecError> {
+        let head = match Marker::from_u8(array.0[0]) {
+            Marker::FixArray(_) => 1,
+            Marker::Array16 => 3,
+            Marker::Array32 => 5,
+            _ => return Err(CodecError::Expected("an array")),
+        };
+        Ok(Self { rest: &array.0[head..] })
+    }
+
+    /// Values one after the other, which were checked before.
+    pub(super) fn in_row(values: &'a [u8]) -> Self {
+        Self { rest: values }
+    }
+
+    /// The bytes of what is left.
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Raw<'a>;
+
+    fn next(&mut self) -> Option<Raw<'a>> {
+        // It was walked as a part of its message: what is left begins with a whole value, or is nothing.
+        let (value, rest) = self.rest.split_at_checked(value_length(self.rest).ok()?)?;
+        self.rest = rest;
+        Some(Raw(value))
+    }
+}
+
 /// A field that may stand once: two of them could be read differently by two implementations.
 pub(super) struct Once<T> {
     name: &'static str,
@@ -315,6 +358,18 @@ impl<'a> MapWriter<'a> {
     pub(super) fn raw(&mut self, key: &str, value: &[u8]) {
         self.key(key);
         self.out.extend_from_slice(value);
+    }
+
+    /// An array of so many values, which are bytes already.
+    pub(super) fn array(&mut self, key: &str, count: u32, values: &[u8]) {
+        self.key(key);
+        let _ = rmp::encode::write_array_len(self.out, count);
+        self.out.extend_from_slice(values);
+    }
+
+    pub(super) fn yes(&mut self, key: &str) {
+        self.key(key);
+        let _ = rmp::encode::write_bool(self.out, true);
     }
 
     pub(super) fn value<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), CodecError> {

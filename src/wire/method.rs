@@ -14,6 +14,12 @@ pub mod builtin {
     pub const CANCEL: &str = "$cancel";
     /// Takes no more calls, finishes those it has, exits with 0.
     pub const STOP: &str = "$stop";
+    /// The next items of a stream, as [`Next`](crate::wire::Next).
+    pub const NEXT: &str = "$next";
+    /// Items for a method that takes them, as [`Put`](crate::wire::Put).
+    pub const PUT: &str = "$put";
+    /// Ends a stream, as [`Close`](crate::wire::Close).
+    pub const CLOSE: &str = "$close";
 }
 
 /// One method, as it stands in `info` and on the card.

@@ -10,6 +10,7 @@ mod method;
 mod name;
 mod nearest;
 mod stats;
+mod stream;
 mod survey;
 mod trail;
 
@@ -22,6 +23,7 @@ pub use name::{InvalidName, MAX_METHOD, MAX_NAME, check_method, check_plugin_nam
 pub(crate) use nearest::distance;
 pub use nearest::nearest;
 pub use stats::{Latency, MethodStats, Stats};
+pub use stream::{Batch, Close, IDLE, Items, Next, Opened, Progress, Put, Taken};
 pub use survey::{Answer, Info, Load, Phase, Question, Want};
 pub use trail::{MAX_CALL_DEPTH, Trail};
 

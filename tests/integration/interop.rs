@@ -52,6 +52,7 @@ fn call(plugin: &PluginProcess, method: &str, params: &Value) -> Result<Value, S
     match Reply::decode(&reply).unwrap() {
         Reply::Result(raw) => Ok(raw.to().unwrap()),
         Reply::Error(fault) => Err(fault.code.to_string()),
+        Reply::Stream(opened) => panic!("{opened:?}"),
     }
 }
 
@@ -60,7 +61,7 @@ fn call(plugin: &PluginProcess, method: &str, params: &Value) -> Result<Value, S
 fn code(reply: &[u8]) -> String {
     match Reply::decode(reply).unwrap() {
         Reply::Error(fault) => fault.code.to_string(),
-        Reply::Result(raw) => panic!("a result: {:02x?}", raw.bytes()),
+        other => panic!("no error: {other:?}"),
     }
 }
 

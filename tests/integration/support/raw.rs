@@ -62,7 +62,7 @@ impl RawCaller {
     pub(crate) fn ping(&mut self) -> io::Result<()> {
         let reply = self.call(&RequestHead::new("$ping", Duration::from_secs(30)).encode(&()).unwrap())?;
         match Reply::decode(&reply).unwrap() {
-            Reply::Result(_) => Ok(()),
+            Reply::Result(_) | Reply::Stream(_) => Ok(()),
             Reply::Error(fault) => Err(io::Error::other(fault)),
         }
     }
