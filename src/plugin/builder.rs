@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::ServeError;
+use super::admission::Limits;
 use super::environment::Environment;
 use super::handler::{self, AsyncHandler, Handler, Made, Prepare};
 use super::here::Pace;
@@ -19,11 +20,16 @@ use crate::wire::{Info, MethodInfo, check_method};
 /// How many calls run at once unless the author says otherwise.
 const CONCURRENCY: usize = 64;
 
+/// No plugin runs or lets wait more than so many: each of them takes memory, and a thread where it blocks.
+const MOST: usize = 65_536;
+
 /// A plugin in the making: methods with names and documentation.
 pub struct Plugin {
     pub(super) name: String,
     pub(super) version: String,
-    pub(super) concurrency: usize,
+    concurrency: usize,
+    /// As many as run, where nothing is said.
+    queue: Option<usize>,
     lane: Lane,
     pub(super) methods: BTreeMap<String, Method>,
     problem: Option<ServeError>,
@@ -47,6 +53,7 @@ impl Plugin {
             name,
             version,
             concurrency: CONCURRENCY,
+            queue: None,
             lane: Lane::chosen(),
             methods: BTreeMap::new(),
             problem: None,
@@ -96,11 +103,27 @@ impl Plugin {
         self.describe(name, |info| info.result = schema::of::<T>())
     }
 
-    /// How many calls run at once, 64 by default; as many again wait, and then callers are told `busy`.
+    /// How many calls run at once, 64 by default and 65,536 at most; what comes beyond these waits.
+    ///
+    /// Those that wait have their turns caller by caller: one that makes a thousand calls does not keep out another.
     #[must_use]
     pub fn concurrency(mut self, calls: usize) -> Self {
         self.concurrency = calls.max(1);
         self
+    }
+
+    /// How many calls wait for their turn, by default as many as run at once; past these, callers are told `busy`.
+    ///
+    /// A caller that has few calls waiting gets in all the same, in place of one that has many.
+    #[must_use]
+    pub fn queue(mut self, calls: usize) -> Self {
+        self.queue = Some(calls);
+        self
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        let concurrency = self.concurrency.min(MOST);
+        Limits { concurrency, queue: self.queue.unwrap_or(concurrency).min(MOST) }
     }
 
     /// What its calls are carried by; what `$PLUGBUS_LANE` says, where nothing is said here.
@@ -136,7 +159,7 @@ impl Plugin {
         survey: Option<&Endpoint>,
     ) -> Result<Server, ServeError> {
         let plugin = self.checked()?;
-        let replier = Replier::listen_on(plugin.lane, call, server::room(plugin.concurrency))?;
+        let replier = Replier::listen_on(plugin.lane, call, server::room(plugin.limits()))?;
         let respondent = survey.map(Respondent::dial).transpose()?;
         Server::start(plugin, (name, instance), replier, respondent)
     }

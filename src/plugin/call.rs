@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{self, JoinError};
 use tokio::time::timeout_at;
 
 use super::Context;
+use super::admission::{Pass, Waiting};
 use super::builder::Method;
 use super::cancel::Cancel;
 use super::handler::{Job, Outcome, Prepare};
@@ -27,34 +27,29 @@ pub(super) struct Call {
     pub(super) method: Arc<Method>,
     pub(super) ticket: Ticket,
     pub(super) context: Context,
-    pub(super) turns: Arc<Semaphore>,
 }
 
 impl Call {
-    /// Waits for its turn, runs the call and sends its reply.
-    pub(super) async fn run(self) {
-        self.go_on(Next::Turn).await;
-    }
-
-    /// As [`run`](Self::run), where it may have had its turn and been begun already.
+    /// Runs the call, or what is left of it, and sends its reply.
     pub(super) async fn go_on(self, next: Next) {
-        let Self { incoming, params, method, mut ticket, context, turns } = self;
+        let Self { incoming, params, method, mut ticket, context } = self;
         let (cancel, started, deadline) = (ticket.cancel(), ticket.started(), ticket.deadline());
         let departed = incoming.departed();
         let work = async {
-            let timed = Some(Arc::clone(&method));
-            let (job, turn, timed) = match next {
-                Next::Begin(job, turn) => (job, Ok(turn), timed),
-                // Its next step says nothing about how long a call takes to get there.
-                Next::GoOn(job, turn) => (job, Ok(turn), None),
-                Next::Turn => {
-                    let turn = turns.acquire_owned().await;
-                    // Read here, not before its turn: until then a call is only its bytes.
-                    (job(&incoming, params, &method.prepare, context)?, turn, timed)
+            // Read here, not before its turn: until then a call is only its bytes.
+            let read = || job(&incoming, params, &method.prepare, context);
+            let (job, pass, timed) = match next {
+                Next::Wait(waiting) => {
+                    let pass = waiting.turn().await?;
+                    (read()?, pass, Some(Arc::clone(&method)))
                 }
+                Next::Start(pass) => (read()?, pass, Some(Arc::clone(&method))),
+                Next::Begin(job, pass) => (job, pass, Some(Arc::clone(&method))),
+                // Its next step says nothing about how long a call takes to get there.
+                Next::GoOn(job, pass) => (job, pass, None),
             };
             ticket.begins();
-            work(job, (ticket, turn), timed).await
+            work(job, (ticket, pass), timed).await
         };
         let outcome = tokio::select! {
             outcome = timeout_at(deadline.into(), work) => outcome.unwrap_or_else(|_| Err(too_late())),
@@ -87,16 +82,18 @@ pub(super) fn answer(incoming: Incoming, outcome: Outcome, tally: &Tally, starte
 
 /// What is to be done of a call.
 pub(super) enum Next {
-    /// All of it, when it has a turn.
-    Turn,
+    /// All of it, when it has its turn.
+    Wait(Waiting),
+    /// All of it.
+    Start(Pass),
     /// Its code, from the start.
-    Begin(Job, OwnedSemaphorePermit),
+    Begin(Job, Pass),
     /// The rest of its code.
-    GoOn(Job, OwnedSemaphorePermit),
+    GoOn(Job, Pass),
 }
 
 /// What the call holds for as long as its own code runs, even past the reply.
-type Held = (Ticket, Result<OwnedSemaphorePermit, tokio::sync::AcquireError>);
+type Held = (Ticket, Pass);
 
 async fn work(job: Job, held: Held, timed: Option<Arc<Method>>) -> Outcome {
     let joined = match job {

@@ -12,8 +12,8 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::admission::Pass;
 use super::builder::Method;
 use super::call::{Call, Next, answer, cancelled_by_caller, departed_caller, job, panicked_with, too_late};
 use super::cancel::Cancel;
@@ -65,18 +65,14 @@ impl Open {
 
 impl Call {
     /// Begins the call here; what has to wait goes on elsewhere.
-    pub(super) fn run_here(mut self, turn: &Turn<'_>, runtime: &Handle) {
-        let Ok(permit) = Arc::clone(&self.turns).try_acquire_owned() else {
-            runtime.spawn(self.run());
-            return;
-        };
+    pub(super) fn run_here(mut self, pass: Pass, turn: &Turn<'_>, runtime: &Handle) {
         self.ticket.begins();
         // What the method may expect of any thread it is run on.
         let _entered = runtime.enter();
         let context = self.context.clone();
         match guarded(|| job(&self.incoming, self.params.clone(), &self.method.prepare, context)) {
-            Ok(Ok(job)) if self.method.pace.is_slow() => drop(runtime.spawn(self.go_on(Next::Begin(job, permit)))),
-            Ok(Ok(job)) => self.begin(job, permit, turn, runtime),
+            Ok(Ok(job)) if self.method.pace.is_slow() => drop(runtime.spawn(self.go_on(Next::Begin(job, pass)))),
+            Ok(Ok(job)) => self.begin(job, pass, turn, runtime),
             Ok(Err(fault)) | Err(fault) => {
                 answer(self.incoming, Err(fault), &self.method.tally, self.ticket.started());
             }
@@ -84,8 +80,8 @@ impl Call {
     }
 
     /// Runs a plain function to its end, an async method up to where it has to wait.
-    fn begin(self, job: Job, permit: OwnedSemaphorePermit, turn: &Turn<'_>, runtime: &Handle) {
-        let Self { incoming, params, method, ticket, context, turns } = self;
+    fn begin(self, job: Job, pass: Pass, turn: &Turn<'_>, runtime: &Handle) {
+        let Self { incoming, params, method, ticket, context } = self;
         let (incoming, started) = (Mutex::new(Some(incoming)), ticket.started());
         let open = Arc::new(Open { incoming, method: Arc::clone(&method), started });
         let (watched, deadline, cancel) = (Arc::clone(&open), ticket.deadline(), ticket.cancel());
@@ -97,7 +93,7 @@ impl Call {
         let mut running = match job {
             Job::Blocking(run) => {
                 open.answer(guarded(run).unwrap_or_else(Err));
-                return drop((ticket, permit));
+                return drop((ticket, pass));
             }
             Job::Async(running) => running,
         };
@@ -108,8 +104,8 @@ impl Call {
             Ok(Poll::Pending) => match open.take() {
                 // It is polled again where it goes on, and then with somebody to wake.
                 Some(incoming) => {
-                    let call = Self { incoming, params, method, ticket, context, turns };
-                    runtime.spawn(call.go_on(Next::GoOn(Job::Async(running), permit)));
+                    let call = Self { incoming, params, method, ticket, context };
+                    runtime.spawn(call.go_on(Next::GoOn(Job::Async(running), pass)));
                 }
                 // Answered: nobody waits for it any more.
                 None => drop(guarded(move || drop(running))),

@@ -49,11 +49,6 @@ impl Ledger {
         Ticket { ledger: Arc::clone(self), number, cancel, started, deadline, begun: false }
     }
 
-    /// Calls that run or wait for their turn.
-    pub(super) fn in_flight(&self) -> usize {
-        self.lock().len()
-    }
-
     /// Says that the plugin gets somewhere.
     pub(super) fn beat(&self) {
         self.beat.fetch_add(1, Ordering::Relaxed);

@@ -22,6 +22,7 @@
 //! thread of its own answers surveys from the ledger, so that no handler, however busy, can keep the plugin from
 //! saying that it lives. To drain is to take no more calls, wait for the ledger to be empty, and return.
 
+mod admission;
 mod builder;
 mod builtin;
 mod call;

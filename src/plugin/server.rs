@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
+use super::admission::{Admission, Admitted, Limits};
 use super::builder::{Method, Plugin};
 use super::builtin::{self, Then};
-use super::call::Call;
+use super::call::{Call, Next};
 use super::environment::Environment;
 use super::ledger::{Ledger, Ticket};
 use super::orphan;
@@ -29,9 +30,9 @@ const SPARE: usize = 8;
 /// How long a plugin that is done waits for its last replies to be read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How many requests the socket is to have room for: as many wait as run.
-pub(super) fn room(concurrency: usize) -> usize {
-    2 * concurrency + SPARE
+/// How many requests the socket is to have room for.
+pub(super) fn room(Limits { concurrency, queue }: Limits) -> usize {
+    concurrency + queue + SPARE
 }
 
 /// A plugin that is being served.
@@ -62,7 +63,7 @@ impl Server {
         replier: Replier,
         respondent: Option<Respondent>,
     ) -> Result<Self, ServeError> {
-        let info = plugin.info();
+        let (info, admission) = (plugin.info(), Admission::new(plugin.limits()));
         let methods: BTreeMap<_, _> =
             plugin.methods.into_iter().map(|(name, method)| (name, Arc::new(method))).collect();
         let tallies = methods.iter().map(|(name, method)| (name.clone(), Arc::clone(&method.tally)));
@@ -78,8 +79,7 @@ impl Server {
         let desk = Arc::new(Desk {
             who,
             methods,
-            turns: Arc::new(Semaphore::new(plugin.concurrency)),
-            waiting_room: 2 * plugin.concurrency,
+            admission,
             ledger: Arc::clone(&ledger),
             stop: stop.clone(),
             runtime: Handle::current(),
@@ -118,8 +118,7 @@ impl Drop for Server {
 struct Desk {
     who: Arc<Identity>,
     methods: BTreeMap<String, Arc<Method>>,
-    turns: Arc<Semaphore>,
-    waiting_room: usize,
+    admission: Arc<Admission>,
     ledger: Arc<Ledger>,
     stop: watch::Sender<bool>,
     runtime: Handle,
@@ -163,13 +162,12 @@ impl Desk {
                 }
                 incoming.reply(&reply);
             }
-            Accepted::Run { method, params, ticket, trail } => {
-                let (context, turns) = (Context::new(&ticket, &self.ledger, trail), Arc::clone(&self.turns));
-                let method = Arc::clone(method);
-                let call = Call { incoming, params, method, ticket, context, turns };
-                match turn {
-                    Some(turn) => call.run_here(turn, &self.runtime),
-                    None => drop(self.runtime.spawn(call.run())),
+            Accepted::Run { method, params, ticket, trail, admitted } => {
+                let (context, method) = (Context::new(&ticket, &self.ledger, trail), Arc::clone(method));
+                let call = Call { incoming, params, method, ticket, context };
+                match (turn, admitted) {
+                    (Some(turn), Next::Start(pass)) => call.run_here(pass, turn, &self.runtime),
+                    (_, next) => drop(self.runtime.spawn(call.go_on(next))),
                 }
             }
         }
@@ -199,16 +197,17 @@ impl Desk {
         let Some(method) = self.methods.get(request.head.method) else {
             return refuse(Code::NoMethod, self.no_method(request.head.method));
         };
-        if self.ledger.in_flight() >= self.waiting_room {
-            method.tally.count_busy();
-            return refuse(
-                Code::Busy,
-                format!("{} has {} calls, it takes no more", self.who.name, self.waiting_room),
-            );
-        }
+        let admitted = match self.admission.admit(incoming.peer()) {
+            Admitted::Now(pass) => Next::Start(pass),
+            Admitted::Waits(waiting) => Next::Wait(waiting),
+            Admitted::Full => {
+                method.tally.count(Some(Code::Busy), Duration::ZERO);
+                return Accepted::Answer(Reply::encode_error(&self.admission.busy()), Then::Nothing);
+            }
+        };
         let ticket = self.ledger.begin(request.head.id, request.head.ttl);
         let params = request.params.range_in(incoming.body());
-        Accepted::Run { method, params, ticket, trail }
+        Accepted::Run { method, params, ticket, trail, admitted }
     }
 
     fn no_method(&self, wrong: &str) -> String {
@@ -220,7 +219,7 @@ impl Desk {
 
 enum Accepted<'a> {
     Answer(Vec<u8>, Then),
-    Run { method: &'a Arc<Method>, params: Option<Range<usize>>, ticket: Ticket, trail: Trail },
+    Run { method: &'a Arc<Method>, params: Option<Range<usize>>, ticket: Ticket, trail: Trail, admitted: Next },
 }
 
 fn refuse(code: Code, message: String) -> Accepted<'static> {

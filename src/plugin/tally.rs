@@ -35,12 +35,16 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Counts a call that was begun, with the code of its error where it has one.
+    /// Counts a call that was answered, with the code of its error where it has one.
     pub(super) fn count(&self, error: Option<Code>, took: Duration) {
         match error {
             None => self.done.fetch_add(1, Ordering::Relaxed),
             Some(code) => self.errors[code as usize].fetch_add(1, Ordering::Relaxed),
         };
+        if error == Some(Code::Busy) {
+            // It was never begun.
+            return;
+        }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.buckets[bucket(micros)].fetch_add(1, Ordering::Relaxed);
         self.sum_us.fetch_add(micros, Ordering::Relaxed);
@@ -48,11 +52,6 @@ impl Tally {
         if micros > self.max_us.load(Ordering::Relaxed) {
             self.max_us.fetch_max(micros, Ordering::Relaxed);
         }
-    }
-
-    /// Counts a call that was not begun because there are too many.
-    pub(super) fn count_busy(&self) {
-        self.errors[Code::Busy as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn done(&self) -> u64 {
@@ -124,7 +123,7 @@ mod tests {
         assert_eq!(tally.stats(), None);
         tally.count(None, Duration::from_micros(9));
         tally.count(Some(Code::Failed), Duration::from_secs(600));
-        tally.count_busy();
+        tally.count(Some(Code::Busy), Duration::from_secs(5));
         let stats = tally.stats().unwrap();
         assert_eq!((stats.done, stats.failed), (1, 1));
         assert_eq!(stats.codes, [("busy".to_owned(), 1), ("failed".to_owned(), 1)].into());
