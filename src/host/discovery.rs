@@ -100,7 +100,7 @@ impl<'a> Target<'a> {
 
     /// The cards this may be sent to; the built-in methods are everybody's, so they need a plugin's name. So do the
     /// supervisor's: nobody's `add` or `start` may become ambiguous because a supervisor has one, too.
-    pub(super) fn candidates(self, cards: &'a [Card]) -> impl Iterator<Item = &'a Card> {
+    pub(super) fn candidates(self, cards: &'a [Card]) -> impl Iterator<Item = &'a Card> + Clone {
         cards.iter().filter(move |card| {
             let offers = self.method.starts_with('$') || card.offers(self.method);
             self.names(card) && offers && self.instance.is_none_or(|instance| instance == card.instance)

@@ -1,13 +1,17 @@
 //! Connections to plugin instances, made once and kept.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::bus::{BusError, Card, Requester};
 
 /// Instances that were heard to drain and are remembered at most; older ones are long gone.
 const LEAVING: usize = 64;
+
+/// For how long an instance that had too many calls is passed over, where there are others.
+const RECENTLY: Duration = Duration::from_millis(50);
 
 /// One requester an instance: a request goes where it is meant to go.
 #[derive(Debug, Default)]
@@ -18,6 +22,10 @@ struct Known {
     links: HashMap<String, Arc<Link>>,
     /// Told us that they take no more calls; an instance never comes back.
     leaving: VecDeque<String>,
+    /// Refused a call as too busy, and when.
+    refused: Vec<(String, Instant)>,
+    /// Counts the calls.
+    choices: u64,
 }
 
 /// The connection to one instance.
@@ -25,6 +33,8 @@ struct Known {
 pub(super) struct Link {
     pub(super) requester: Requester,
     in_flight: AtomicUsize,
+    /// Which choice was the last that fell on it.
+    chosen: AtomicU64,
 }
 
 /// The instance that gets a call.
@@ -38,30 +48,41 @@ pub(super) struct InFlight<'a>(&'a Link);
 
 impl Links {
     /// The link to the least busy of these instances; `None` where none is alive.
+    ///
+    /// Whoever refused a call as too busy a moment ago comes last. Of those with as many calls it is the one that was
+    /// chosen longest ago, so that idle ones share what comes.
     pub(super) fn least_busy<'a>(
         &self,
-        candidates: impl Iterator<Item = &'a Card>,
+        candidates: impl Iterator<Item = &'a Card> + Clone,
     ) -> Result<Option<Chosen<'a>>, BusError> {
         let mut known = self.lock();
-        let Known { links, leaving } = &mut *known;
-        let mut candidates: Vec<&Card> = candidates.filter(|card| !leaving.contains(&card.instance)).collect();
-        candidates
-            .sort_by_key(|card| links.get(&card.instance).map_or(0, |link| link.in_flight.load(Ordering::Relaxed)));
+        known.forget_refusals();
+        let candidates = candidates.filter(|card| !known.leaving.contains(&card.instance));
+        // As a rule the least busy one is there; only else the others are put in order.
+        if let Some(card) = candidates.clone().min_by_key(|card| known.burden(card))
+            && let Some(link) = known.links.get(&card.instance).filter(|link| link.requester.is_connected())
+        {
+            let link = Arc::clone(link);
+            return Ok(Some(known.choose(card, link)));
+        }
+        let mut candidates: Vec<&Card> = candidates.collect();
+        candidates.sort_by_key(|card| known.burden(card));
         for card in candidates {
-            if let Some(link) = links.get(&card.instance).filter(|link| link.requester.is_connected()) {
-                return Ok(Some(Chosen { card, link: Arc::clone(link) }));
-            }
+            let link = known.links.get(&card.instance).filter(|link| !link.requester.is_lost());
             // A connection says that the process lives; without one, only the operating system does.
-            if card.process.is_alive() {
-                let link = match links.get(&card.instance) {
-                    Some(link) if !link.requester.is_lost() => Arc::clone(link),
-                    _ => Arc::new(Link::dial(card)?),
-                };
-                links.insert(card.instance.clone(), Arc::clone(&link));
-                return Ok(Some(Chosen { card, link }));
+            let connected = link.is_some_and(|link| link.requester.is_connected());
+            if connected || card.process.is_alive() {
+                let link = link.map_or_else(|| Link::dial(card).map(Arc::new), |link| Ok(Arc::clone(link)))?;
+                known.links.insert(card.instance.clone(), Arc::clone(&link));
+                return Ok(Some(known.choose(card, link)));
             }
         }
         Ok(None)
+    }
+
+    /// Notes that an instance has just refused a call because it has too many.
+    pub(super) fn refused(&self, instance: &str) {
+        self.lock().refused.push((instance.to_owned(), Instant::now()));
     }
 
     /// Forgets the link to an instance that is gone.
@@ -84,9 +105,37 @@ impl Links {
     }
 }
 
+impl Known {
+    /// What speaks against an instance, the most important first.
+    fn burden(&self, card: &Card) -> (bool, usize, u64) {
+        let refused = self.refused.iter().any(|(instance, _)| *instance == card.instance);
+        let link = self.links.get(&card.instance);
+        let number = |link: &Arc<Link>| (link.in_flight.load(Ordering::Relaxed), link.chosen.load(Ordering::Relaxed));
+        let (in_flight, chosen) = link.map_or((0, 0), number);
+        (refused, in_flight, chosen)
+    }
+
+    fn choose<'a>(&mut self, card: &'a Card, link: Arc<Link>) -> Chosen<'a> {
+        self.choices += 1;
+        link.chosen.store(self.choices, Ordering::Relaxed);
+        Chosen { card, link }
+    }
+
+    fn forget_refusals(&mut self) {
+        if !self.refused.is_empty() {
+            let now = Instant::now();
+            self.refused.retain(|(_, since)| now.duration_since(*since) < RECENTLY);
+        }
+    }
+}
+
 impl Link {
     fn dial(card: &Card) -> Result<Self, BusError> {
-        Ok(Self { requester: Requester::dial(&card.url.parse()?)?, in_flight: AtomicUsize::new(0) })
+        Ok(Self {
+            requester: Requester::dial(&card.url.parse()?)?,
+            in_flight: AtomicUsize::default(),
+            chosen: AtomicU64::default(),
+        })
     }
 
     pub(super) fn begin(&self) -> InFlight<'_> {

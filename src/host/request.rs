@@ -113,6 +113,9 @@ impl<'a> Request<'a> {
             target.check_unambiguous(&cards)?;
             let candidates = target.candidates(&cards).filter(|card| tried.may_take_it(card));
             let Some(chosen) = shared.links.least_busy(candidates)? else {
+                if let Some(busy) = tried.busy.take() {
+                    return Err(busy);
+                }
                 shared.discovery.forget();
                 if !tried.late_again(&cards, &shared.links) {
                     self.wait_for_supervisor(target, &tried.not, deadline).await?;
@@ -127,6 +130,7 @@ impl<'a> Request<'a> {
                         _ => tried.not_sent(&chosen, &shared.links),
                     }
                 }
+                Err(Refused::Busy(error)) => tried.busy(&chosen, &shared.links, error),
                 Err(Refused::For(error)) => return Err(error),
                 Ok(answer) => return Ok(answer),
             }
@@ -221,7 +225,7 @@ impl<'a> Request<'a> {
                 Err(CallError::Unreachable { plugin: target.name(), reason })
             }
             Err(Refused::For(CallError::Plugin { fault, .. })) => Err(self.no_use(target, &known, fault)),
-            Err(Refused::For(error)) => Err(error),
+            Err(Refused::Busy(error) | Refused::For(error)) => Err(error),
         }
     }
 
@@ -256,11 +260,21 @@ struct Tried {
     late: Vec<Card>,
     /// Lost their connection, and may take another one.
     lost: Vec<String>,
+    /// Have as many calls as they take; the error is the last one's.
+    full: Vec<String>,
+    busy: Option<CallError>,
 }
 
 impl Tried {
     fn may_take_it(&self, card: &Card) -> bool {
-        !self.not.contains(&card.instance) && !self.late.iter().any(|late| late.instance == card.instance)
+        let full = self.full.contains(&card.instance);
+        !full && !self.not.contains(&card.instance) && !self.late.iter().any(|late| late.instance == card.instance)
+    }
+
+    fn busy(&mut self, chosen: &Chosen<'_>, links: &Links, error: CallError) {
+        links.refused(&chosen.card.instance);
+        self.full.push(chosen.card.instance.clone());
+        self.busy = Some(error);
     }
 
     fn draining(&mut self, chosen: &Chosen<'_>, links: &Links) {
@@ -311,6 +325,8 @@ enum Refused {
     NotSent,
     /// It is about to go, and promises not to have started the call.
     Draining,
+    /// It has as many calls as it takes, and promises not to have started this one.
+    Busy(CallError),
     /// For a reason that is the caller's to know.
     For(CallError),
 }
@@ -350,6 +366,7 @@ impl Answer {
         };
         match fault.code {
             Code::Draining | Code::StaleInstance => Err(Refused::Draining),
+            Code::Busy => Err(Refused::Busy(CallError::Plugin { plugin: card.name.clone(), fault })),
             _ => Err(CallError::Plugin { plugin: card.name.clone(), fault }.into()),
         }
     }

@@ -64,7 +64,7 @@ fn a_call_that_outlives_its_deadline_without_progress_is_the_end_of_its_plugin()
 
 #[test]
 fn callers_who_try_again_and_again_do_not_hide_that_it_is_wedged() {
-    let stage = Stage::start(&(watchful("500ms") + &sdk_plugin_of("sdk", 1, "")));
+    let stage = Stage::start(&(watchful("500ms") + &sdk_plugin_of("sdk", "1,1", "")));
     let before = stage.ready("sdk");
     let bus = stage.caller();
     let stuck = nap(&bus, 3_600_000, Duration::from_millis(200));

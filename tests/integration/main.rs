@@ -18,6 +18,7 @@ mod deadlines;
 mod demo;
 mod dependencies;
 mod events;
+mod fairness;
 mod garbage;
 mod identity;
 mod interop;

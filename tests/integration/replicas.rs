@@ -39,6 +39,17 @@ fn calls_at_once_go_to_different_instances() {
 }
 
 #[test]
+fn idle_instances_share_calls_that_come_one_by_one() {
+    let stage = Stage::start(&(PATIENT.to_owned() + &text_plugin("replicas = 3")));
+    eventually("three cards", || (stage.cards().len() == 3).then_some(()));
+    let bus = stage.caller();
+    for _ in 0..30 {
+        assert_eq!(bus.request("revert").timeout(LONG).call::<String, _>("ab").unwrap(), "ba");
+    }
+    assert_eq!(done(&stage), [10, 10, 10]);
+}
+
+#[test]
 fn when_one_dies_the_others_serve() {
     let config = PATIENT.to_owned() + &text_plugin("replicas = 3\nbackoff = { min = '1h', max = '1h' }");
     let stage = Stage::start(&config);

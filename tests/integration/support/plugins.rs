@@ -1,7 +1,9 @@
 //! Configurations of plugins: what they run, and how they misbehave.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,26 +43,29 @@ fn python3() -> &'static str {
 
 /// A plugin made with the SDK, for what the one that ships does not do.
 pub(crate) fn sdk_plugin(name: &str, more: &str) -> String {
-    sdk_plugin_of(name, 64, more)
+    sdk_plugin_of(name, "64,64", more)
 }
 
-/// As [`sdk_plugin`], and it runs so many calls at once.
-pub(crate) fn sdk_plugin_of(name: &str, concurrency: usize, more: &str) -> String {
+/// As [`sdk_plugin`], and so many calls run at once and so many wait, `64,64` for instance.
+pub(crate) fn sdk_plugin_of(name: &str, limits: &str, more: &str) -> String {
     let own = std::env::current_exe().unwrap();
     let arguments = ["support::plugins::act_as_plugin", "--exact", "--nocapture"];
     let command = [&[own.to_str().unwrap()], &arguments[..]].concat();
-    plugin(name, &command, &format!("env = {{ {ACT_AS_PLUGIN} = '{concurrency}' }}\n{more}"))
+    plugin(name, &command, &format!("env = {{ {ACT_AS_PLUGIN} = '{limits}' }}\n{more}"))
 }
 
-/// Tells the plugin from the test of that name being run as a test; how many calls it runs at once.
+/// Tells the plugin from the test of that name being run as a test; its limits.
 const ACT_AS_PLUGIN: &str = "TEST_ACT_AS_PLUGIN";
 
 /// Not a test: the plugin, when a supervisor starts it.
 #[test]
 fn act_as_plugin() {
-    let Ok(concurrency) = std::env::var(ACT_AS_PLUGIN) else { return };
+    let Ok(limits) = std::env::var(ACT_AS_PLUGIN) else { return };
+    let (concurrency, queue) = limits.split_once(',').unwrap();
+    let turns = AtomicU64::new(0);
     let plugin = Plugin::new("sdk", "1.2.3")
         .concurrency(concurrency.parse().unwrap())
+        .queue(queue.parse().unwrap())
         .method("nap", "Takes so many milliseconds, whoever waits.", |millis: u64| {
             let awake = Instant::now() + Duration::from_millis(millis);
             while let Some(left) = awake.checked_duration_since(Instant::now()) {
@@ -68,6 +73,12 @@ fn act_as_plugin() {
                 thread::park_timeout(left);
             }
             Ok::<_, Failure>(())
+        })
+        .method("turn", "Waits until there is such a file; how many had their turn before.", move |file: String| {
+            while !Path::new(&file).exists() {
+                thread::park_timeout(Duration::from_millis(5));
+            }
+            Ok::<_, Failure>(turns.fetch_add(1, Ordering::SeqCst))
         })
         .method("echo", "Gives back what it is given.", |text: String| Ok::<_, Failure>(text))
         .method("swallow", "Takes anything.", |_: serde_json::Value| Ok::<_, Failure>(()))
