@@ -17,7 +17,7 @@ demo: build ## See the whole story: call, kill, freeze, recover
 
 # Tests come last: what CI prints ends with their summary. The README's own commands want the release build.
 test: lint build ## Run everything that CI runs
-	$(CARGO) test --locked --no-fail-fast
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 # Peers are built with their own tools; what is missing is left out with a word.
 bench: setup ## Measure, beside other plugin systems
@@ -32,9 +32,9 @@ faults: setup-build ## Do every fault of docs/reliability.md; takes about an hou
 
 # Clippy checks as well as it lints: `cargo check` would say nothing more.
 lint: setup ## Formatting, clippy, each feature alone, docs, dependency budget
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	scripts/dependency-budget.sh
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@set -e; for feature in '' $(FEATURES); do \
 		echo "$(CARGO) clippy --no-default-features --features '$$feature'"; \
 		$(CARGO) clippy --locked --quiet --no-default-features --features "$$feature" -- -D warnings; \

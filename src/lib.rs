@@ -14,10 +14,22 @@ pub mod wire;
 pub mod config;
 #[cfg(feature = "host")]
 pub mod host;
+#[cfg(feature = "macros")]
+pub mod interface;
 #[cfg(feature = "plugin")]
 pub mod plugin;
 #[cfg(feature = "supervisor")]
 pub mod supervisor;
+
+#[cfg(feature = "macros")]
+pub use interface::interface;
+
+/// What the code that [`interface`] writes needs, and nobody else.
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod __private {
+    pub use serde;
+}
 
 /// Compiles what the README shows.
 #[cfg(all(doctest, feature = "host", feature = "plugin"))]

@@ -103,6 +103,16 @@ impl Plugin {
         self.describe(name, |info| info.result = schema::of::<T>())
     }
 
+    /// Says what a field of the named method's argument is for: serde does not hand on the comments in a struct.
+    #[must_use]
+    pub fn explain(self, name: &str, field: &str, doc: &str) -> Self {
+        self.describe(name, |info| {
+            if let Some(params) = &mut info.params {
+                params.explain(field, doc);
+            }
+        })
+    }
+
     /// How many calls run at once, 64 by default and 65,536 at most; what comes beyond these waits.
     ///
     /// Those that wait have their turns caller by caller: one that makes a thousand calls does not keep out another.

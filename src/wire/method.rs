@@ -90,6 +90,15 @@ impl Schema {
         Self(value)
     }
 
+    /// Adds the description of a property that it has.
+    #[cfg(feature = "plugin")]
+    pub(crate) fn explain(&mut self, property: &str, doc: &str) {
+        let property = self.0.get_mut("properties").and_then(|properties| properties.get_mut(property));
+        if let Some(serde_json::Value::Object(property)) = property {
+            property.insert("description".into(), doc.into());
+        }
+    }
+
     /// Reads a schema from its JSON text.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ mod events;
 mod fairness;
 mod garbage;
 mod identity;
+mod interface;
 mod interop;
 mod lane;
 mod late_supervisor;
