@@ -3,6 +3,10 @@
 use unicode_segmentation::UnicodeSegmentation;
 
 pub(crate) fn revert(text: &str) -> String {
+    // Of ASCII only a line end of two is one character.
+    if text.is_ascii() && !text.contains('\r') {
+        return text.chars().rev().collect();
+    }
     text.graphemes(true).rev().collect()
 }
 

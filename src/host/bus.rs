@@ -3,11 +3,12 @@
 use std::env;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::discovery::Discovery;
+use super::discovery::{Age, Discovery};
 use super::links::Links;
 use super::{CallError, Request};
 use crate::bus::{BusDir, Card};
@@ -68,8 +69,8 @@ impl Bus {
     /// [`CallError::NoBus`] where the bus is gone.
     pub fn plugins(&self) -> Result<Vec<Card>, CallError> {
         self.shared.discovery.forget();
-        let cards = self.shared.discovery.cards()?;
-        Ok(cards.iter().filter(|card| card.process.is_alive()).cloned().collect())
+        let cards = self.shared.discovery.cards(Age::Now, Instant::now())?;
+        Ok(cards.alive())
     }
 
     /// Calls a method, named `method` or `plugin.method`, with a deadline of five seconds.

@@ -1,11 +1,16 @@
 //! Which plugins are there, by their cards alone.
 
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::CallError;
+use super::links::Link;
 use crate::bus::{BusDir, BusError, Card};
 use crate::wire::nearest;
 
@@ -13,15 +18,40 @@ use crate::wire::nearest;
 /// kernel's tick, at most 10 ms.
 const STAMP: Duration = Duration::from_millis(20);
 
+/// How long a look at the directory is good for: a new instance gets its first call at most this much later.
+///
+/// To look costs a microsecond, a quarter of a call. Nothing hangs on a look that is this old: an instance that goes
+/// refuses by itself, one that is gone has lost its connection, and before a caller is told that something is not
+/// there, somebody looks.
+const FRESH: Duration = Duration::from_millis(5);
+
 /// The name under which the supervisor is on its own bus.
 pub(super) const SUPERVISOR: &str = "supervisor";
+
+/// How old the cards may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    /// A few milliseconds.
+    Recent,
+    /// As they are now.
+    Now,
+}
 
 /// The cards of a bus, read again when the directory has changed.
 #[derive(Debug)]
 pub(super) struct Discovery {
     pub(super) directory: BusDir,
-    last: Mutex<Option<Reading>>,
+    desks: [Desk; DESKS],
 }
+
+/// Threads share what was read in so many groups: all in one would spend more time on passing it around between
+/// the cores than on reading it.
+const DESKS: usize = 4;
+
+/// What the threads of one group know; on cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Desk(Mutex<Option<Reading>>);
 
 /// What a directory held.
 #[derive(Debug)]
@@ -32,34 +62,130 @@ struct Reading {
     since: Instant,
     /// Whether it can no longer change under the same stamp.
     settled: bool,
-    cards: Arc<[Card]>,
+    /// When the stamp was last looked at.
+    looked: Instant,
+    cards: Arc<Cards>,
 }
 
 impl Discovery {
     pub(super) fn new(directory: BusDir) -> Self {
-        Self { directory, last: Mutex::default() }
+        Self { directory, desks: Default::default() }
     }
 
-    /// The cards as they are now; of plugins that died without notice, too.
-    pub(super) fn cards(&self) -> Result<Arc<[Card]>, CallError> {
-        let found = fs::metadata(self.directory.path()).ok();
-        let stamp = found.map(|found| (found.mtime(), found.mtime_nsec()));
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = last.take_if(|last| Some(last.stamp) != stamp || !last.settled);
-        if let Some(last) = last.as_ref() {
-            return Ok(Arc::clone(&last.cards));
+    /// The cards, of plugins that died without notice, too.
+    pub(super) fn cards(&self, age: Age, now: Instant) -> Result<Arc<Cards>, CallError> {
+        let mut last = self.desks[own_desk()].lock();
+        if let Some(last) = &mut *last {
+            let recent = age == Age::Recent && now.saturating_duration_since(last.looked) < FRESH;
+            if recent || (last.settled && self.stamp() == Some(last.stamp)) {
+                last.looked = if recent { last.looked } else { now };
+                return Ok(Arc::clone(&last.cards));
+            }
         }
-        let now = Instant::now();
-        let since = known.filter(|known| Some(known.stamp) == stamp).map_or(now, |known| known.since);
-        let cards: Arc<[Card]> = self.directory.cards().map_err(no_bus)?.into();
-        let settled = now.duration_since(since) > STAMP;
-        *last = stamp.map(|stamp| Reading { stamp, since, settled, cards: Arc::clone(&cards) });
+        self.read(&mut last)
+    }
+
+    fn read(&self, last: &mut Option<Reading>) -> Result<Arc<Cards>, CallError> {
+        // Before the reading, so that what changes meanwhile changes the stamp; and the time after the stamp.
+        let (stamp, now) = (self.stamp(), Instant::now());
+        let since = last.take().filter(|last| Some(last.stamp) == stamp).map_or(now, |last| last.since);
+        let cards = Arc::new(Cards::new(self.directory.cards().map_err(no_bus)?));
+        let settled = now.saturating_duration_since(since) > STAMP;
+        *last = stamp.map(|stamp| Reading { stamp, since, settled, looked: now, cards: Arc::clone(&cards) });
         Ok(cards)
+    }
+
+    fn stamp(&self) -> Option<(i64, i64)> {
+        let found = fs::metadata(self.directory.path()).ok()?;
+        Some((found.mtime(), found.mtime_nsec()))
     }
 
     /// Forgets what was read: it turned out to be old.
     pub(super) fn forget(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.desks.iter().for_each(|desk| *desk.lock() = None);
+    }
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, Option<Reading>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The desk of the calling thread: they are given out in turn.
+fn own_desk() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    OWN.with(|own| {
+        let desk = own.get().unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed) % DESKS);
+        own.set(Some(desk));
+        desk
+    })
+}
+
+/// Cards, sorted by name and instance, and which of them offers what.
+#[derive(Debug)]
+pub(super) struct Cards {
+    all: Vec<Listed>,
+    offering: HashMap<String, Vec<usize>>,
+}
+
+/// A card, and the connection to its instance once one was made.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) card: Card,
+    pub(super) link: OnceLock<Arc<Link>>,
+}
+
+impl Deref for Listed {
+    type Target = Card;
+
+    fn deref(&self) -> &Card {
+        &self.card
+    }
+}
+
+impl Cards {
+    pub(super) fn new(all: Vec<Card>) -> Self {
+        let mut offering = HashMap::<_, Vec<_>>::new();
+        for (at, card) in all.iter().enumerate() {
+            for method in &card.methods {
+                let those = offering.entry(method.name.clone()).or_default();
+                // A card may name a method twice.
+                if those.last() != Some(&at) {
+                    those.push(at);
+                }
+            }
+        }
+        let all = all.into_iter().map(|card| Listed { card, link: OnceLock::new() }).collect();
+        Self { all, offering }
+    }
+
+    /// Those whose process is there.
+    pub(super) fn alive(&self) -> Vec<Card> {
+        self.iter().filter(|card| card.process.is_alive()).map(|listed| listed.card.clone()).collect()
+    }
+
+    /// Those that offer that method.
+    fn offering(&self, method: &str) -> impl Iterator<Item = &Listed> + Clone {
+        self.offering.get(method).into_iter().flatten().filter_map(|at| self.all.get(*at))
+    }
+
+    /// Those of that plugin.
+    fn named(&self, plugin: &str) -> &[Listed] {
+        let start = self.all.partition_point(|card| card.name.as_str() < plugin);
+        let those = &self.all[start..];
+        &those[..those.partition_point(|card| card.name == plugin)]
+    }
+}
+
+impl Deref for Cards {
+    type Target = [Listed];
+
+    fn deref(&self) -> &[Listed] {
+        &self.all
     }
 }
 
@@ -80,10 +206,13 @@ pub(super) struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// Reads `plugin.method` where no plugin has a method of that whole name.
-    pub(super) fn resolve(self, cards: &[Card]) -> Self {
-        let whole = self.plugin.is_some() || cards.iter().any(|card| is_common(card) && card.offers(self.method));
+    pub(super) fn resolve(self, cards: &Cards) -> Self {
         match self.method.split_once('.') {
-            Some((plugin, method)) if !whole => Self { plugin: Some(plugin), method, ..self },
+            Some((plugin, method))
+                if self.plugin.is_none() && !cards.offering(self.method).any(|card| is_common(card)) =>
+            {
+                Self { plugin: Some(plugin), method, ..self }
+            }
             _ => self,
         }
     }
@@ -100,25 +229,31 @@ impl<'a> Target<'a> {
 
     /// The cards this may be sent to; the built-in methods are everybody's, so they need a plugin's name. So do the
     /// supervisor's: nobody's `add` or `start` may become ambiguous because a supervisor has one, too.
-    pub(super) fn candidates(self, cards: &'a [Card]) -> impl Iterator<Item = &'a Card> + Clone {
-        cards.iter().filter(move |card| {
-            let offers = self.method.starts_with('$') || card.offers(self.method);
-            self.names(card) && offers && self.instance.is_none_or(|instance| instance == card.instance)
-        })
+    pub(super) fn candidates(self, cards: &'a Cards) -> impl Iterator<Item = &'a Listed> + Clone {
+        let everybody: &[Listed] = match (self.method.starts_with('$'), self.plugin) {
+            (false, _) => &[],
+            (true, Some(plugin)) => cards.named(plugin),
+            (true, None) => cards,
+        };
+        let meant = move |card: &&Listed| self.instance.is_none_or(|instance| instance == card.instance);
+        cards.offering(self.method).chain(everybody).filter(move |card| self.names(card)).filter(meant)
     }
 
     /// Which of several plugins is meant cannot be guessed.
-    pub(super) fn check_unambiguous(self, cards: &[Card]) -> Result<(), CallError> {
-        let mut plugins: Vec<String> = self.candidates(cards).map(|card| card.name.clone()).collect();
-        plugins.dedup();
-        match plugins.len() {
-            0 | 1 => Ok(()),
-            _ => Err(CallError::Ambiguous { method: self.method.into(), plugins }),
+    pub(super) fn check_unambiguous(self, cards: &'a Cards) -> Result<(), CallError> {
+        // Sorted by name.
+        let those = self.candidates(cards);
+        let name = |card: Option<&'a Listed>| card.map(|card| card.name.as_str());
+        if name(those.clone().next()) == name(those.clone().last()) {
+            return Ok(());
         }
+        let mut plugins: Vec<String> = those.map(|card| card.name.clone()).collect();
+        plugins.dedup();
+        Err(CallError::Ambiguous { method: self.method.into(), plugins })
     }
 
     /// That nobody has it, with what somebody has.
-    pub(super) fn missing(self, cards: &[Card]) -> CallError {
+    pub(super) fn missing(self, cards: &Cards) -> CallError {
         let own = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
         if let Some(name) = self.plugin.filter(|name| cards.iter().all(|card| card.name != *name)) {
             let near = nearest(name, cards.iter().map(|card| card.name.as_str()));
@@ -166,7 +301,8 @@ mod tests {
     #[test]
     fn what_is_meant() {
         let supervisor = card("supervisor", &["add", "status", "revert"]);
-        let cards = [card("math", &["add", "text.add"]), card("text", &["revert", "add"]), supervisor];
+        let math = card("math", &["add", "text.add"]);
+        let cards = Cards::new(vec![math, supervisor, card("text", &["revert", "add"])]);
         for (asked, plugin, method) in [
             ("revert", None, "revert"),
             ("text.revert", Some("text"), "revert"),
@@ -186,7 +322,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_names_the_nearest() {
-        let cards = [card("text", &["revert", "wrap"]), card("supervisor", &["restart"])];
+        let cards = Cards::new(vec![card("supervisor", &["restart"]), card("text", &["revert", "wrap"])]);
         for (asked, expected) in [
             ("reverse", "there is no method \"reverse\"; did you mean revert?"),
             ("test.revert", "there is no plugin \"test\"; did you mean text?"),

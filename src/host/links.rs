@@ -1,10 +1,12 @@
 //! Connections to plugin instances, made once and kept.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::discovery::Listed;
 use crate::bus::{BusError, Card, Requester};
 
 /// Instances that were heard to drain and are remembered at most; older ones are long gone.
@@ -32,15 +34,40 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) requester: Requester,
-    in_flight: AtomicUsize,
+    /// Its instance told us to go elsewhere.
+    avoided: AtomicBool,
     /// Which choice was the last that fell on it.
     chosen: AtomicU64,
+    in_flight: Count,
 }
+
+/// On cache lines of its own: each call writes here.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Count(AtomicUsize);
 
 /// The instance that gets a call.
 pub(super) struct Chosen<'a> {
     pub(super) card: &'a Card,
-    pub(super) link: Arc<Link>,
+    pub(super) link: Held<'a>,
+}
+
+/// A link for the time of a call.
+pub(super) enum Held<'a> {
+    /// Stands with its card.
+    Listed(&'a Link),
+    Own(Arc<Link>),
+}
+
+impl Deref for Held<'_> {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        match self {
+            Self::Listed(link) => link,
+            Self::Own(link) => link,
+        }
+    }
 }
 
 /// Counts a call for as long as it is under way.
@@ -53,8 +80,15 @@ impl Links {
     /// chosen longest ago, so that idle ones share what comes.
     pub(super) fn least_busy<'a>(
         &self,
-        candidates: impl Iterator<Item = &'a Card> + Clone,
+        candidates: impl Iterator<Item = &'a Listed> + Clone,
     ) -> Result<Option<Chosen<'a>>, BusError> {
+        // One alone needs no choice, and none of the lock that every call would want.
+        let mut first_two = candidates.clone();
+        if let (Some(card), None) = (first_two.next(), first_two.next())
+            && let Some(link) = card.link.get().filter(|link| link.is_usable())
+        {
+            return Ok(Some(Chosen { card, link: Held::Listed(link) }));
+        }
         let mut known = self.lock();
         known.forget_refusals();
         let candidates = candidates.filter(|card| !known.leaving.contains(&card.instance));
@@ -65,7 +99,7 @@ impl Links {
             let link = Arc::clone(link);
             return Ok(Some(known.choose(card, link)));
         }
-        let mut candidates: Vec<&Card> = candidates.collect();
+        let mut candidates: Vec<&Listed> = candidates.collect();
         candidates.sort_by_key(|card| known.burden(card));
         for card in candidates {
             let link = known.links.get(&card.instance).filter(|link| !link.requester.is_lost());
@@ -93,7 +127,9 @@ impl Links {
     /// Never chooses that instance again: it is about to go.
     pub(super) fn avoid(&self, instance: &str) {
         let mut known = self.lock();
-        known.links.remove(instance);
+        if let Some(link) = known.links.remove(instance) {
+            link.avoided.store(true, Ordering::Release);
+        }
         known.leaving.push_back(instance.to_owned());
         if known.leaving.len() > LEAVING {
             known.leaving.pop_front();
@@ -110,15 +146,18 @@ impl Known {
     fn burden(&self, card: &Card) -> (bool, usize, u64) {
         let refused = self.refused.iter().any(|(instance, _)| *instance == card.instance);
         let link = self.links.get(&card.instance);
-        let number = |link: &Arc<Link>| (link.in_flight.load(Ordering::Relaxed), link.chosen.load(Ordering::Relaxed));
+        let number =
+            |link: &Arc<Link>| (link.in_flight.0.load(Ordering::Relaxed), link.chosen.load(Ordering::Relaxed));
         let (in_flight, chosen) = link.map_or((0, 0), number);
         (refused, in_flight, chosen)
     }
 
-    fn choose<'a>(&mut self, card: &'a Card, link: Arc<Link>) -> Chosen<'a> {
+    fn choose<'a>(&mut self, card: &'a Listed, link: Arc<Link>) -> Chosen<'a> {
         self.choices += 1;
         link.chosen.store(self.choices, Ordering::Relaxed);
-        Chosen { card, link }
+        // The first one it gets is the only one, as a rule.
+        let _ = card.link.set(Arc::clone(&link));
+        Chosen { card, link: Held::Own(link) }
     }
 
     fn forget_refusals(&mut self) {
@@ -133,19 +172,24 @@ impl Link {
     fn dial(card: &Card) -> Result<Self, BusError> {
         Ok(Self {
             requester: Requester::dial(&card.url.parse()?)?,
-            in_flight: AtomicUsize::default(),
+            avoided: AtomicBool::default(),
             chosen: AtomicU64::default(),
+            in_flight: Count::default(),
         })
     }
 
+    fn is_usable(&self) -> bool {
+        self.requester.is_connected() && !self.avoided.load(Ordering::Acquire)
+    }
+
     pub(super) fn begin(&self) -> InFlight<'_> {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.0.fetch_add(1, Ordering::Relaxed);
         InFlight(self)
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::discovery::{SUPERVISOR, Target};
+use super::discovery::{Age, Cards, SUPERVISOR, Target};
 use super::links::{Chosen, Links};
 use super::{Bus, CallError};
 use crate::bus::{Body, Card, RequestError};
@@ -105,14 +105,22 @@ impl<'a> Request<'a> {
             return Err(CallError::TooDeep);
         }
         let shared = &self.bus.shared;
-        let deadline = Instant::now() + self.timeout;
+        let (mut now, mut age) = (Instant::now(), Age::Recent);
+        let deadline = now + self.timeout;
         let mut tried = Tried::default();
         loop {
-            let cards = shared.discovery.cards()?;
+            let cards = shared.discovery.cards(age, now)?;
             let target = self.target.resolve(&cards);
-            target.check_unambiguous(&cards)?;
+            let unambiguous = target.check_unambiguous(&cards);
             let candidates = target.candidates(&cards).filter(|card| tried.may_take_it(card));
-            let Some(chosen) = shared.links.least_busy(candidates)? else {
+            let chosen = shared.links.least_busy(candidates)?;
+            if age == Age::Recent && (unambiguous.is_err() || chosen.is_none()) {
+                // Before anybody is told so, or waits.
+                (now, age) = (Instant::now(), Age::Now);
+                continue;
+            }
+            unambiguous?;
+            let Some(chosen) = chosen else {
                 if let Some(busy) = tried.busy.take() {
                     return Err(busy);
                 }
@@ -194,8 +202,8 @@ impl<'a> Request<'a> {
         deadline: Instant,
     ) -> Result<(), CallError> {
         let shared = &self.bus.shared;
-        let cards = shared.discovery.cards()?;
-        let known: Vec<Card> = cards.iter().filter(|card| card.process.is_alive()).cloned().collect();
+        let cards = shared.discovery.cards(Age::Now, Instant::now())?;
+        let known = Cards::new(cards.alive());
         if known.is_empty() {
             return Err(CallError::NoBus(self.bus.directory().path().into()));
         }
@@ -230,7 +238,7 @@ impl<'a> Request<'a> {
     }
 
     /// Why the supervisor says that waiting is of no use.
-    fn no_use(&self, target: Target<'_>, known: &[Card], fault: Fault) -> CallError {
+    fn no_use(&self, target: Target<'_>, known: &Cards, fault: Fault) -> CallError {
         let why: NoUse = fault.data.as_deref().and_then(|data| from_slice(data).ok()).unwrap_or_default();
         match (why.kind.as_str(), target.missing(known)) {
             ("unknown_plugin", CallError::NoSuchPlugin { name, nearest }) if nearest.is_empty() => {
@@ -298,8 +306,8 @@ impl Tried {
     /// Gives those that are late another try, while they are there; whether there are any.
     ///
     /// Such a plugin may be frozen or starved for a moment only. Each try waits for a connection.
-    fn late_again(&mut self, cards: &[Card], links: &Links) -> bool {
-        let is_there = |late: &Card| late.process.is_alive() && cards.contains(late);
+    fn late_again(&mut self, cards: &Cards, links: &Links) -> bool {
+        let is_there = |late: &Card| late.process.is_alive() && cards.iter().any(|listed| listed.card == *late);
         let (there, gone): (Vec<_>, Vec<_>) = self.late.drain(..).partition(is_there);
         for card in gone {
             links.forget(&card.instance);

@@ -58,7 +58,7 @@ impl<'a> RequestHead<'a> {
         &self,
         params: impl FnOnce(&mut MapWriter<'_>) -> Result<(), CodecError>,
     ) -> Result<Vec<u8>, CodecError> {
-        let mut out = Vec::with_capacity(64);
+        let mut out = Vec::with_capacity(192);
         let optional = [self.id.is_some(), self.instance.is_some(), self.meta.is_some()];
         let fields = 4 + optional.iter().map(|given| u32::from(*given)).sum::<u32>();
         let mut map = MapWriter::new(&mut out, fields);

@@ -96,8 +96,17 @@ impl<'a> Raw<'a> {
         T::deserialize(&mut decoder).map_err(|error| CodecError::Mismatch(plain(&error)))
     }
 
+    /// The text of a string, or of bytes that are one: some libraries write nothing else.
     pub(super) fn str(self) -> Result<&'a str, CodecError> {
-        self.to().map_err(|_| CodecError::Expected("a string"))
+        let head = match self.marker() {
+            Marker::FixStr(_) => 1,
+            Marker::Str8 | Marker::Bin8 => 2,
+            Marker::Str16 | Marker::Bin16 => 3,
+            Marker::Str32 | Marker::Bin32 => 5,
+            _ => return Err(CodecError::Expected("a string")),
+        };
+        let text = self.0.get(head..).and_then(|text| std::str::from_utf8(text).ok());
+        text.ok_or(CodecError::Expected("a string"))
     }
 
     pub(super) fn bool(self) -> Result<bool, CodecError> {
@@ -105,7 +114,16 @@ impl<'a> Raw<'a> {
     }
 
     pub(super) fn uint(self) -> Result<u64, CodecError> {
-        self.to().map_err(|_| CodecError::Expected("an unsigned integer"))
+        match self.marker() {
+            Marker::FixPos(value) => Ok(value.into()),
+            Marker::U8 | Marker::U16 | Marker::U32 | Marker::U64 => Ok(big_endian(&self.0[1..])),
+            // A signed type may hold one as well.
+            _ => self.to().map_err(|_| CodecError::Expected("an unsigned integer")),
+        }
+    }
+
+    fn marker(self) -> Marker {
+        Marker::from_u8(self.0[0])
     }
 }
 
@@ -144,10 +162,19 @@ pub(super) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Res
 
 /// The length of the first value in `bytes`, walked without recursion.
 fn value_length(bytes: &[u8]) -> Result<usize, CodecError> {
+    match step(bytes, 0)? {
+        // Most values hold no others; room for their levels would cost more than all the rest.
+        (length, 0) => Ok(length),
+        (head, children) => walk(bytes, head, children),
+    }
+}
+
+/// The end of a value that holds `children` others, the first of them at `at`.
+fn walk(bytes: &[u8], mut at: usize, children: u64) -> Result<usize, CodecError> {
     // What is still to come on each level; a map counts twice. The walk ends when level 0 is done.
     let mut pending = [0u64; MAX_DEPTH + 1];
-    pending[0] = 1;
-    let (mut level, mut at) = (0, 0);
+    pending[1] = children;
+    let mut level = 1;
     loop {
         while pending[level] == 0 {
             if level == 0 {
@@ -156,10 +183,8 @@ fn value_length(bytes: &[u8]) -> Result<usize, CodecError> {
             level -= 1;
         }
         pending[level] -= 1;
-        let marker = Marker::from_u8(*bytes.get(at).ok_or(CodecError::Truncated)?);
-        at += 1;
-        let (skip, children) = extent(marker, bytes.get(at..).unwrap_or_default())?;
-        at = at.checked_add(skip).filter(|end| *end <= bytes.len()).ok_or(CodecError::Truncated)?;
+        let children;
+        (at, children) = step(bytes, at)?;
         if children > 0 {
             level += 1;
             *pending.get_mut(level).ok_or(CodecError::TooDeep)? = children;
@@ -167,11 +192,23 @@ fn value_length(bytes: &[u8]) -> Result<usize, CodecError> {
     }
 }
 
+/// Past the head of the value at `at`, and its own bytes: where that ends, and how many values it holds.
+fn step(bytes: &[u8], at: usize) -> Result<(usize, u64), CodecError> {
+    let marker = Marker::from_u8(*bytes.get(at).ok_or(CodecError::Truncated)?);
+    let (skip, children) = extent(marker, bytes.get(at + 1..).unwrap_or_default())?;
+    let end = (at + 1).checked_add(skip).filter(|end| *end <= bytes.len()).ok_or(CodecError::Truncated)?;
+    Ok((end, children))
+}
+
+fn big_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
 /// How many bytes of its own follow a marker, and how many values.
 fn extent(marker: Marker, rest: &[u8]) -> Result<(usize, u64), CodecError> {
     let length = |width: usize| -> Result<u64, CodecError> {
         let head = rest.get(..width).ok_or(CodecError::Truncated)?;
-        Ok(head.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+        Ok(big_endian(head))
     };
     let data = |width: usize, extra: usize| -> Result<(usize, u64), CodecError> {
         let body = usize::try_from(length(width)?).map_err(|_| CodecError::Truncated)?;
@@ -335,10 +372,21 @@ impl<'a> MapWriter<'a> {
         MapWriter::new(outer.out, fields)
     }
 
+    /// A known key becomes a few stores where this is inlined, and a call has many.
+    #[inline(always)]
     fn key(&mut self, key: &str) {
-        let _ = rmp::encode::write_str(self.out, key);
+        match u8::try_from(key.len()) {
+            Ok(length @ ..32) => {
+                self.out.push(0xa0 | length);
+                self.out.extend_from_slice(key.as_bytes());
+            }
+            _ => {
+                let _ = rmp::encode::write_str(self.out, key);
+            }
+        }
     }
 
+    #[inline(always)]
     pub(super) fn str(&mut self, key: &str, value: &str) {
         self.key(key);
         self.key(value);
@@ -350,9 +398,15 @@ impl<'a> MapWriter<'a> {
         values.iter().for_each(|value| self.key(value));
     }
 
+    #[inline(always)]
     pub(super) fn uint(&mut self, key: &str, value: u64) {
         self.key(key);
-        let _ = rmp::encode::write_uint(self.out, value);
+        match u8::try_from(value) {
+            Ok(small @ ..128) => self.out.push(small),
+            _ => {
+                let _ = rmp::encode::write_uint(self.out, value);
+            }
+        }
     }
 
     pub(super) fn raw(&mut self, key: &str, value: &[u8]) {

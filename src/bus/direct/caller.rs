@@ -17,7 +17,7 @@ use super::state::{Outcome, Phase, State};
 
 /// Sends the request and waits for its reply on the calling thread.
 pub(super) fn request(pending: &Pending, body: &[u8], deadline: Instant) -> Outcome {
-    let id = pending.begin(body, deadline)?;
+    let id = pending.begin(body, deadline, None)?;
     loop {
         let mut state = pending.lock();
         if let Some(outcome) = state.outcome(id, None) {
@@ -26,7 +26,7 @@ pub(super) fn request(pending: &Pending, body: &[u8], deadline: Instant) -> Outc
         let limit = pending.limit_of(&state, id).unwrap_or(deadline);
         let left = limit.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            let (error, silent) = (state.give_up(id), state.phase == Phase::Greeting);
+            let (error, silent) = (state.give_up(id), state.phase() == Phase::Greeting);
             let outcome = hand_on(state, Err(error));
             if silent {
                 // Nobody would read a greeting that comes later: the next request connects anew.
@@ -35,7 +35,7 @@ pub(super) fn request(pending: &Pending, body: &[u8], deadline: Instant) -> Outc
             return outcome;
         }
         let reads = !state.reading;
-        let flushes = !state.flushing && state.phase == Phase::Open && state.has_line();
+        let flushes = !state.flushing && state.phase() == Phase::Open && !state.line.is_empty();
         if !reads && !flushes {
             own_waker(|waker| state.outcome(id, Some(waker)));
             drop(state);
@@ -54,7 +54,7 @@ pub(super) fn request(pending: &Pending, body: &[u8], deadline: Instant) -> Outc
 
 /// Leaves, and sees to it that somebody else reads and writes where somebody waits.
 fn hand_on(mut state: std::sync::MutexGuard<'_, State>, outcome: Outcome) -> Outcome {
-    let vacant = !state.reading || (!state.flushing && state.has_line());
+    let vacant = !state.reading || (!state.flushing && !state.line.is_empty());
     let next = if vacant { state.anybody() } else { None };
     drop(state);
     if let Some(next) = next {

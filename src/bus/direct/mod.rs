@@ -10,6 +10,7 @@ mod connection;
 mod crew;
 mod door;
 mod frame;
+mod line;
 mod pending;
 mod replier;
 mod requester;

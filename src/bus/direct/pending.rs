@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::frame::{self, Decoder, Found, HEAD, REPLIER};
 use super::lock;
 use super::socket::{self, Wait};
-use super::state::{self, Frame, Phase, Seat, State};
+use super::state::{self, Outcome, Phase, Seat, Shown, State};
 use crate::bus::{Body, RequestError};
 
 /// How long a request waits for the greeting of a connection that is new. A live listener greets within a
@@ -25,8 +25,11 @@ pub(super) const CONNECT_WAIT: Duration = Duration::from_millis(500);
 /// What one read takes at most: all that a busy connection has.
 pub(super) const SCRATCH: usize = 64 * 1024;
 
-/// Frames that go out in one write at most.
-const GATHERED: usize = 64;
+/// Up to here, copying a request is cheaper than having the kernel gather.
+const SMALL: usize = 1024;
+
+/// With this many requests under way, those of callers on a runtime go out together.
+const MANY: usize = 4;
 
 /// One connection to a replier.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ pub(super) struct Pending {
     connected: Instant,
     decoder: Mutex<Decoder>,
     state: Mutex<State>,
+    shown: Arc<Shown>,
 }
 
 /// What a read brought.
@@ -51,7 +55,8 @@ pub(super) enum Read {
 impl Pending {
     pub(super) fn new(socket: OwnedFd) -> Self {
         let decoder = Mutex::new(Decoder::new(REPLIER));
-        Self { socket, connected: Instant::now(), decoder, state: Mutex::new(State::new()) }
+        let shown = Arc::<Shown>::default();
+        Self { socket, connected: Instant::now(), decoder, state: Mutex::new(State::new(Arc::clone(&shown))), shown }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -59,51 +64,60 @@ impl Pending {
     }
 
     /// Takes a seat and sends the request, or lines it up where the socket does not take it now.
-    pub(super) fn begin(&self, body: &[u8], deadline: Instant) -> Result<u32, RequestError> {
+    ///
+    /// With a waker there is a task that drives the connection.
+    pub(super) fn begin(&self, body: &[u8], deadline: Instant, waker: Option<&Waker>) -> Result<u32, RequestError> {
         let mut state = self.lock();
-        if matches!(state.phase, Phase::Ending | Phase::Closed) {
+        if matches!(state.phase(), Phase::Ending | Phase::Closed) {
             return Err(RequestError::NotSent);
         }
         let id = state.free_id();
-        let (head, id_bytes) = (frame::head(4 + body.len()), id.to_be_bytes());
-        let mut written = 0;
-        if state.phase == Phase::Open && !state.flushing && state.line.is_empty() {
-            match self.send_now(&head, id_bytes, body) {
-                Ok(sent) => written = sent,
-                Err(Errno::AGAIN) => {}
-                Err(_) => {
-                    state.end();
-                    return Err(RequestError::NotSent);
-                }
-            }
+        let gathers = waker.is_some() && state.seats.len() >= MANY;
+        let begun = if state.phase() == Phase::Open && !state.flushing && state.line.is_empty() && !gathers {
+            self.send_now(&mut state, id, body)?
+        } else {
+            state.line.push(id, body, 0);
+            false
+        };
+        if !state.line.is_empty() && !state.flushing && state.phase() == Phase::Open {
+            state.wake_driver();
         }
-        if written < HEAD + 4 + body.len() {
-            let bytes = [&head[..], &id_bytes, body].concat();
-            state.line.push_back(Frame { id, bytes, written });
-            if !state.flushing && state.phase == Phase::Open {
-                state.wake_driver();
-            }
-        }
-        let limit = self.limit(state.phase, deadline);
+        let limit = self.limit(state.phase(), deadline);
         if state.alarm.is_none_or(|alarm| limit < alarm) {
             state.alarm = Some(limit);
             state.wake_driver();
         }
-        state.seats.insert(id, Seat { sent: written > 0, deadline, outcome: None, waker: None });
+        state.seats.insert(id, Seat { sent: begun, deadline, outcome: None, waker: waker.cloned() });
         Ok(id)
     }
 
-    fn send_now(&self, head: &[u8; HEAD], id: [u8; 4], body: &[u8]) -> Result<usize, Errno> {
-        /// Up to here, copying is cheaper than having the kernel gather.
-        const SMALL: usize = 1024;
-        if body.len() > SMALL {
-            return socket::send(&self.socket, &[IoSlice::new(head), IoSlice::new(&id), IoSlice::new(body)]);
+    /// Sends the request, and lines up what the socket does not take; whether it has taken anything.
+    fn send_now(&self, state: &mut State, id: u32, body: &[u8]) -> Result<bool, RequestError> {
+        let sent = if body.len() > SMALL {
+            let (head, id_bytes) = (frame::head(4 + body.len()), id.to_be_bytes());
+            let sent =
+                socket::send(&self.socket, &[IoSlice::new(&head), IoSlice::new(&id_bytes), IoSlice::new(body)]);
+            let written = *sent.as_ref().unwrap_or(&0);
+            if written < HEAD + 4 + body.len() {
+                state.line.push(id, body, written);
+            }
+            sent
+        } else {
+            state.line.push(id, body, 0);
+            let Some(mut piece) = state.line.take() else { return Ok(false) };
+            let sent = socket::send(&self.socket, &[IoSlice::new(piece.rest())]);
+            piece.wrote(*sent.as_ref().unwrap_or(&0));
+            state.line.put_back(piece);
+            sent
+        };
+        match sent {
+            Ok(sent) => Ok(sent > 0),
+            Err(Errno::AGAIN) => Ok(false),
+            Err(_) => {
+                state.end();
+                Err(RequestError::NotSent)
+            }
         }
-        let mut whole = [0; HEAD + 4 + SMALL];
-        whole[..HEAD].copy_from_slice(head);
-        whole[HEAD..HEAD + 4].copy_from_slice(&id);
-        whole[HEAD + 4..HEAD + 4 + body.len()].copy_from_slice(body);
-        socket::send(&self.socket, &[IoSlice::new(&whole[..HEAD + 4 + body.len()])])
     }
 
     /// Until when a request waits as things stand: shorter, as long as nobody has greeted.
@@ -113,42 +127,26 @@ impl Pending {
 
     /// Until when that request waits as things stand.
     pub(super) fn limit_of(&self, state: &State, id: u32) -> Option<Instant> {
-        state.seats.get(&id).map(|seat| self.limit(state.phase, seat.deadline))
+        state.seats.get(&id).map(|seat| self.limit(state.phase(), seat.deadline))
     }
 
     /// Writes what waits in line; whether all of it went out. Its caller holds `flushing`.
     pub(super) fn flush(&self) -> Result<bool, Errno> {
-        let mut batch = Vec::new();
+        let mut state = self.lock();
         loop {
-            let mut state = self.lock();
-            state.put_back(&mut batch);
-            if state.phase == Phase::Greeting || state.line.is_empty() {
+            if state.phase() == Phase::Greeting {
                 return Ok(state.line.is_empty());
             }
-            let taken = state.line.len().min(GATHERED);
-            batch.extend(state.line.drain(..taken));
-            for frame in &batch {
-                if let Some(seat) = state.seats.get_mut(&frame.id) {
-                    seat.sent = true;
-                }
-            }
+            let Some(mut piece) = state.take_piece() else { return Ok(true) };
             drop(state);
-            let parts: Vec<_> = batch.iter().map(|frame| IoSlice::new(&frame.bytes[frame.written..])).collect();
-            let sent = socket::send(&self.socket, &parts);
-            let mut left = *sent.as_ref().unwrap_or(&0);
-            batch.retain_mut(|frame| {
-                let now = left.min(frame.bytes.len() - frame.written);
-                (frame.written, left) = (frame.written + now, left - now);
-                frame.written < frame.bytes.len()
-            });
+            let sent = socket::send(&self.socket, &[IoSlice::new(piece.rest())]);
+            piece.wrote(*sent.as_ref().unwrap_or(&0));
+            state = self.lock();
+            state.put_back(piece);
             match sent {
                 Ok(_) => {}
+                Err(Errno::AGAIN) => return Ok(false),
                 Err(error) => {
-                    let mut state = self.lock();
-                    state.put_back(&mut batch);
-                    if error == Errno::AGAIN {
-                        return Ok(false);
-                    }
                     state.end();
                     return Err(error);
                 }
@@ -199,30 +197,29 @@ impl Pending {
     }
 
     fn over(&self) -> Read {
-        let mut state = self.lock();
-        state.lost |= state.phase == Phase::Open;
-        drop(state);
+        self.lock().note_loss();
         self.close();
         Read::End
     }
 
     fn deliver(&self, decoder: &mut Decoder, mut input: &[u8]) -> Result<usize, frame::Malformed> {
-        let (mut woken, mut served) = (Vec::new(), 0);
+        let mut replies = Vec::new();
         // Where it breaks the protocol, what came before that counts.
         let broken = loop {
             match decoder.next(&mut input) {
                 Ok(None) => break None,
-                Ok(Some(Found::Greeting)) => self.lock().phase = Phase::Open,
+                Ok(Some(Found::Greeting)) => self.lock().enter(Phase::Open),
                 Ok(Some(Found::Message(message))) => match frame::reply_id(&message) {
-                    Ok(id) => {
-                        served += 1;
-                        woken.extend(self.lock().seat(id, Ok(Body::after(message, 4))));
-                    }
+                    Ok(id) => replies.push((id, Body::after(message, 4))),
                     Err(malformed) => break Some(malformed),
                 },
                 Err(malformed) => break Some(malformed),
             }
         };
+        let served = replies.len();
+        let mut state = self.lock();
+        let woken: Vec<Waker> = replies.into_iter().filter_map(|(id, body)| state.seat(id, Ok(body))).collect();
+        drop(state);
         woken.into_iter().for_each(Waker::wake);
         broken.map_or(Ok(served), Err)
     }
@@ -230,7 +227,7 @@ impl Pending {
     /// Ends the connection: who waits is told whether its request may have been received.
     pub(super) fn close(&self) {
         let mut state = self.lock();
-        state.phase = Phase::Closed;
+        state.enter(Phase::Closed);
         state.clear_line();
         let mut woken: Vec<Waker> = state.driver.take().into_iter().collect();
         for seat in state.seats.values_mut().filter(|seat| seat.outcome.is_none()) {
@@ -246,7 +243,7 @@ impl Pending {
     /// Tells those whose time is over, and sets the alarm for the next.
     pub(super) fn expire(&self, now: Instant) {
         let mut state = self.lock();
-        let (phase, mut woken, mut alarm) = (state.phase, Vec::new(), None::<Instant>);
+        let (phase, mut woken, mut alarm) = (state.phase(), Vec::new(), None::<Instant>);
         let State { seats, line, .. } = &mut *state;
         for (id, seat) in seats.iter_mut().filter(|(_, seat)| seat.outcome.is_none()) {
             let limit = self.limit(phase, seat.deadline);
@@ -262,15 +259,24 @@ impl Pending {
         woken.into_iter().for_each(Waker::wake);
     }
 
+    /// The outcome of a request, where there is one; else that one is woken when there is.
+    pub(super) fn outcome(&self, id: u32, waker: &Waker) -> Option<Outcome> {
+        self.lock().outcome(id, Some(waker))
+    }
+
     pub(super) fn is_open(&self) -> bool {
-        self.lock().phase == Phase::Open
+        self.shown.phase() == Phase::Open
     }
 
     pub(super) fn is_lost(&self) -> bool {
-        self.lock().lost
+        self.shown.is_lost()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.shown.phase() == Phase::Closed
     }
 
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.lock().phase, Phase::Ending | Phase::Closed)
+        matches!(self.shown.phase(), Phase::Ending | Phase::Closed)
     }
 }

@@ -27,6 +27,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(in crate::bus) struct Requester {
     path: PathBuf,
+    /// The one that was made first, most often the only one: found without a lock.
+    first: OnceLock<(Home, Arc<Pending>)>,
     connections: Mutex<Connections>,
 }
 
@@ -47,10 +49,19 @@ impl Drop for Requester {
 
 impl Requester {
     pub(in crate::bus) fn dial(endpoint: &Endpoint) -> Self {
-        Self { path: endpoint.path().into(), connections: Mutex::default() }
+        Self { path: endpoint.path().into(), first: OnceLock::new(), connections: Mutex::default() }
+    }
+
+    /// The first connection, where it is of that home and takes requests.
+    fn first(&self, home: Home) -> Option<&Arc<Pending>> {
+        self.first.get().filter(|(of, pending)| *of == home && !pending.is_over()).map(|(_, pending)| pending)
     }
 
     pub(in crate::bus) fn is_connected(&self) -> bool {
+        self.first.get().is_some_and(|(_, pending)| pending.is_open()) || self.any_is_connected()
+    }
+
+    fn any_is_connected(&self) -> bool {
         lock(&self.connections).iter().any(|(_, pending)| pending.is_open())
     }
 
@@ -61,13 +72,20 @@ impl Requester {
     pub(in crate::bus) async fn request(&self, body: &[u8], timeout: Duration) -> Outcome {
         let deadline = check(body, timeout)?;
         let runtime = Handle::try_current().map_or_else(|_| own_runtime(), Ok)?;
+        if let Some(pending) = self.first(Home::Runtime(runtime.id())) {
+            drop(runtime);
+            return Waiting::new(pending, body, deadline).await;
+        }
         let pending = self.connect_async(&runtime, deadline).await?;
-        let id = pending.begin(body, deadline)?;
-        Waiting::new(&pending, id).await
+        let _ = self.first.set((Home::Runtime(runtime.id()), Arc::clone(&pending)));
+        Waiting::new(&pending, body, deadline).await
     }
 
     pub(in crate::bus) fn request_blocking(&self, body: &[u8], timeout: Duration) -> Outcome {
         let deadline = check(body, timeout)?;
+        if let Some(pending) = self.first(Home::Threads) {
+            return caller::request(pending, body, deadline);
+        }
         let wait = deadline.saturating_duration_since(Instant::now()).min(CONNECT_WAIT);
         let standing = standing(&lock(&self.connections), Home::Threads)?;
         let pending = match standing {
@@ -78,6 +96,7 @@ impl Requester {
                 keep(&mut lock(&self.connections), Home::Threads, socket)
             }
         };
+        let _ = self.first.set((Home::Threads, Arc::clone(&pending)));
         caller::request(&pending, body, deadline)
     }
 

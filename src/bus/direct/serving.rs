@@ -11,8 +11,9 @@ use super::crew::{AttendantSlot, Crew, Turn, Worker};
 use super::lock;
 use super::pending::SCRATCH;
 
-/// How much time a connection may be handed on without its replies being sent.
-const HELD_BACK: Duration = Duration::from_micros(100);
+/// How much time a connection may be handed on without its replies being sent: the other side is to have something
+/// to do meanwhile.
+const HELD_BACK: Duration = Duration::from_micros(20);
 
 impl Crew {
     pub(super) fn attend_to(

@@ -3,22 +3,25 @@
 //! All of it shares one lock, so that a request is at any time either surely unsent or possibly sent, and a caller
 //! is told which.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
 use super::frame::REQUEST_ID;
+use super::line::{Line, Piece};
 use crate::bus::{Body, RequestError};
 
 pub(super) type Outcome = Result<Body, RequestError>;
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) phase: Phase,
-    /// The other side had greeted and has left.
-    pub(super) lost: bool,
-    pub(super) seats: HashMap<u32, Seat>,
-    pub(super) line: VecDeque<Frame>,
+    shown: Arc<Shown>,
+    phase: Phase,
+    pub(super) seats: HashMap<u32, Seat, BuildHasherDefault<IdHasher>>,
+    pub(super) line: Line,
     last_id: u32,
     /// Frames are only lined up: whoever holds this writes them.
     pub(super) flushing: bool,
@@ -28,6 +31,52 @@ pub(super) struct State {
     pub(super) driver: Option<Waker>,
     /// When that task looks for requests whose time is over.
     pub(super) alarm: Option<Instant>,
+}
+
+/// How the connection stands, to be seen without the lock.
+///
+/// On cache lines of its own: all read it and hardly anybody writes it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Shown {
+    phase: AtomicU8,
+    /// The other side had greeted and has left.
+    lost: AtomicBool,
+}
+
+impl Shown {
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Greeting,
+            1 => Phase::Open,
+            2 => Phase::Ending,
+            _ => Phase::Closed,
+        }
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+}
+
+/// Ids are counted up by this side: nobody chooses them, and they need no more than to be spread.
+#[derive(Debug, Default)]
+pub(super) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(self.0 as u32 ^ u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        /// Odd, its bits as good as random: 2^64 divided by the golden ratio.
+        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.0 = u64::from(id).wrapping_mul(SPREAD);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,29 +98,22 @@ pub(super) struct Seat {
     pub(super) waker: Option<Waker>,
 }
 
-#[derive(Debug)]
-pub(super) struct Frame {
-    pub(super) id: u32,
-    pub(super) bytes: Vec<u8>,
-    pub(super) written: usize,
-}
-
 /// Takes a request out of the line where nothing of it has been written.
-pub(super) fn withdraw(line: &mut VecDeque<Frame>, id: u32, sent: bool) -> RequestError {
+pub(super) fn withdraw(line: &mut Line, id: u32, sent: bool) -> RequestError {
     if sent {
         return RequestError::TimedOut;
     }
-    line.retain(|frame| frame.id != id);
+    line.remove(id);
     RequestError::NotSent
 }
 
 impl State {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(shown: Arc<Shown>) -> Self {
         Self {
+            shown,
             phase: Phase::Greeting,
-            lost: false,
-            seats: HashMap::new(),
-            line: VecDeque::new(),
+            seats: HashMap::default(),
+            line: Line::default(),
             last_id: 0,
             flushing: false,
             reading: false,
@@ -80,10 +122,26 @@ impl State {
         }
     }
 
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.shown.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// The other side has left, or is about to: that is a loss where it had greeted.
+    pub(super) fn note_loss(&mut self) {
+        if self.phase == Phase::Open {
+            self.shown.lost.store(true, Ordering::Release);
+        }
+    }
+
     /// What has not left will not: the other side cannot have a request of which a part is still here.
     pub(super) fn clear_line(&mut self) {
-        for frame in self.line.drain(..) {
-            if let Some(seat) = self.seats.get_mut(&frame.id) {
+        for id in self.line.clear() {
+            if let Some(seat) = self.seats.get_mut(&id) {
                 seat.sent = false;
             }
         }
@@ -98,26 +156,37 @@ impl State {
         }
     }
 
-    /// Frames that were taken to be written and were not, back to where they stood.
-    pub(super) fn put_back(&mut self, frames: &mut Vec<Frame>) {
-        for frame in frames.drain(..).rev() {
-            let seat = self.seats.get_mut(&frame.id);
-            if frame.written == 0 {
-                match seat {
-                    // Nobody waits any more, and nobody has begun to read it.
-                    None => continue,
-                    Some(seat) => seat.sent = false,
+    /// What is to be written next: from now on the other side may have it.
+    pub(super) fn take_piece(&mut self) -> Option<Piece> {
+        let piece = self.line.take()?;
+        for id in piece.ids() {
+            if let Some(seat) = self.seats.get_mut(&id) {
+                seat.sent = true;
+            }
+        }
+        Some(piece)
+    }
+
+    /// What was taken to be written, and may not have been, back to where it stood.
+    pub(super) fn put_back(&mut self, mut piece: Piece) {
+        let Self { seats, line, .. } = self;
+        if !piece.is_written() {
+            // Nobody waits any more, and nobody has begun to read it.
+            piece.remove_where(|id| !seats.contains_key(&id));
+            for id in piece.untouched() {
+                if let Some(seat) = seats.get_mut(&id) {
+                    seat.sent = false;
                 }
             }
-            self.line.push_front(frame);
         }
+        line.put_back(piece);
     }
 
     /// Takes no more requests; those that are surely unsent are given back.
     pub(super) fn end(&mut self) {
         if self.phase != Phase::Closed {
-            self.lost |= self.phase == Phase::Open;
-            self.phase = Phase::Ending;
+            self.note_loss();
+            self.enter(Phase::Ending);
         }
         self.clear_line();
         for seat in self.seats.values_mut().filter(|seat| !seat.sent && seat.outcome.is_none()) {
@@ -135,12 +204,14 @@ impl State {
         seat.waker.take()
     }
 
-    pub(super) fn wake_driver(&mut self) {
-        self.driver.take().into_iter().for_each(Waker::wake);
+    pub(super) fn drive_with(&mut self, waker: &Waker) {
+        if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
+            self.driver = Some(waker.clone());
+        }
     }
 
-    pub(super) fn has_line(&self) -> bool {
-        !self.line.is_empty()
+    pub(super) fn wake_driver(&mut self) {
+        self.driver.take().into_iter().for_each(Waker::wake);
     }
 
     /// The outcome of a request, which gives its seat up; else whom to wake when there is one.

@@ -1,14 +1,14 @@
 //! One task on the caller's runtime drives the connection for all callers there.
 //!
 //! It reads, wakes those whose replies came, lets them run, and writes what they have lined up meanwhile in one
-//! go. While it sleeps callers write by themselves. It is woken for writing only when the socket is full: a socket
-//! that is watched for room reports every read of the other side.
+//! go. While it sleeps and few are under way callers write by themselves. It waits for room only when the socket is
+//! full: a socket that is watched for that reports every read of the other side.
 
 use std::future::{Future, poll_fn};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
@@ -21,15 +21,24 @@ use super::socket::Wait;
 use super::state::{Outcome, Phase};
 use crate::bus::RequestError;
 
-/// Waits for the outcome of a request; dropped, it abandons it.
+/// A request under way from its first poll on; dropped, it abandons it.
 pub(super) struct Waiting<'a> {
     pending: &'a Pending,
-    id: Option<u32>,
+    body: &'a [u8],
+    deadline: Instant,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    New,
+    Begun(u32),
+    Over,
 }
 
 impl<'a> Waiting<'a> {
-    pub(super) fn new(pending: &'a Pending, id: u32) -> Self {
-        Self { pending, id: Some(id) }
+    pub(super) fn new(pending: &'a Pending, body: &'a [u8], deadline: Instant) -> Self {
+        Self { pending, body, deadline, stage: Stage::New }
     }
 }
 
@@ -37,17 +46,28 @@ impl Future for Waiting<'_> {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        let Some(id) = self.id else { return Poll::Pending };
-        let outcome =
-            ready!(self.pending.lock().outcome(id, Some(context.waker())).map_or(Poll::Pending, Poll::Ready));
-        self.id = None;
+        let outcome = match self.stage {
+            Stage::New => match self.pending.begin(self.body, self.deadline, Some(context.waker())) {
+                Ok(id) => {
+                    self.stage = Stage::Begun(id);
+                    return Poll::Pending;
+                }
+                Err(error) => Err(error),
+            },
+            Stage::Begun(id) => match self.pending.outcome(id, context.waker()) {
+                Some(outcome) => outcome,
+                None => return Poll::Pending,
+            },
+            Stage::Over => return Poll::Pending,
+        };
+        self.stage = Stage::Over;
         Poll::Ready(outcome)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
+        if let Stage::Begun(id) = self.stage {
             let _: RequestError = self.pending.lock().give_up(id);
         }
     }
@@ -89,7 +109,7 @@ pub(super) async fn drive(pending: Arc<Pending>) {
     let Ok(readable) = watch(Watched(Arc::clone(&pending)), Interest::READABLE) else { return };
     let mut alarm = pin!(sleep_until(Instant::now().into()));
     // Where the other side only takes no more, replies may still come.
-    while pending.lock().phase != Phase::Closed {
+    while !pending.is_closed() {
         pending.lock().flushing = true;
         let written = pending.flush();
         pending.lock().flushing = false;
@@ -98,7 +118,11 @@ pub(super) async fn drive(pending: Arc<Pending>) {
             Ok(false) if pending.is_open() => until_writable(&pending, &readable, alarm.as_mut()).await,
             Ok(false) | Err(_) => {}
         }
-        sleep(&pending, &readable, alarm.as_mut()).await;
+        if sleep(&pending, &readable, alarm.as_mut()).await == Woken::Writes {
+            // Whoever can run now may have something to say as well.
+            yield_now().await;
+            continue;
+        }
         if read_all(&pending, &readable).await == Read::End {
             return;
         }
@@ -145,20 +169,31 @@ fn ready_now<'a>(
     }
 }
 
+/// What for the driver is to do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    Reads,
+    Writes,
+}
+
 /// Sleeps until there is something to read or to write, or the connection was ended.
-async fn sleep(pending: &Pending, readable: &AsyncFd<Watched>, mut alarm: Pin<&mut Sleep>) {
+async fn sleep(pending: &Pending, readable: &AsyncFd<Watched>, mut alarm: Pin<&mut Sleep>) -> Woken {
     poll_fn(|context| {
         let mut state = pending.lock();
-        let writes = state.has_line() && state.phase == Phase::Open;
-        if writes || state.phase == Phase::Closed {
-            return Poll::Ready(());
+        if state.phase() == Phase::Closed {
+            return Poll::Ready(Woken::Reads);
         }
-        state.driver = Some(context.waker().clone());
+        let writes = !state.line.is_empty() && state.phase() == Phase::Open;
+        // Before the alarm is looked at, so that nobody sets it unseen.
+        state.drive_with(context.waker());
         drop(state);
         poll_alarm(pending, alarm.as_mut(), context);
-        readable.poll_read_ready(context).map(drop)
+        if readable.poll_read_ready(context).is_ready() {
+            return Poll::Ready(Woken::Reads);
+        }
+        if writes { Poll::Ready(Woken::Writes) } else { Poll::Pending }
     })
-    .await;
+    .await
 }
 
 /// Sleeps until a full socket takes more, reading meanwhile: the other side may wait for that.
@@ -171,10 +206,10 @@ async fn until_writable(pending: &Arc<Pending>, readable: &AsyncFd<Watched>, mut
     };
     poll_fn(|context| {
         let mut state = pending.lock();
-        if state.phase != Phase::Open {
+        if state.phase() != Phase::Open {
             return Poll::Ready(());
         }
-        state.driver = Some(context.waker().clone());
+        state.drive_with(context.waker());
         drop(state);
         poll_alarm(pending, alarm.as_mut(), context);
         if writable.poll_write_ready(context).is_ready() {
