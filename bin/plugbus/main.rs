@@ -10,6 +10,7 @@ mod exit_code;
 mod log;
 mod notify;
 mod output;
+mod picture;
 mod settings;
 mod span;
 mod table;

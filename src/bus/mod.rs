@@ -17,6 +17,7 @@ mod nng;
 mod peer;
 mod process_id;
 mod roles;
+mod trace;
 #[cfg(test)]
 mod traps;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use super::direct;
+use super::trace::{self, Exchange, Short, Way};
 use super::{Body, BusError, Endpoint, Peer, RequestError, block_on, nng};
 
 /// The variable that names a lane.
@@ -60,7 +61,11 @@ impl Lane {
 
 /// Sends requests to one endpoint, any number at a time.
 #[derive(Debug)]
-pub struct Requester(RequesterOn);
+pub struct Requester {
+    on: RequesterOn,
+    /// Kept for the wire trace alone.
+    endpoint: Option<Endpoint>,
+}
 
 #[derive(Debug)]
 enum RequesterOn {
@@ -85,17 +90,18 @@ impl Requester {
     /// # Errors
     /// As for [`dial`](Self::dial).
     pub fn dial_on(lane: Lane, endpoint: &Endpoint) -> Result<Self, BusError> {
-        match lane {
+        let on = match lane {
             #[cfg(target_os = "linux")]
-            Lane::Direct => Ok(Self(RequesterOn::Direct(direct::Requester::dial(endpoint)))),
-            _ => nng::Requester::dial(endpoint).map(RequesterOn::Nng).map(Self),
-        }
+            Lane::Direct => RequesterOn::Direct(direct::Requester::dial(endpoint)),
+            _ => RequesterOn::Nng(nng::Requester::dial(endpoint)?),
+        };
+        Ok(Self { on, endpoint: trace::is_on().then(|| endpoint.clone()) })
     }
 
     /// Whether a connection stands, as far as is known without asking the other side.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        match &self.0 {
+        match &self.on {
             #[cfg(target_os = "linux")]
             RequesterOn::Direct(requester) => requester.is_connected(),
             RequesterOn::Nng(requester) => requester.is_connected(),
@@ -105,7 +111,7 @@ impl Requester {
     /// Whether the connection was there and the other side has ended it, for good.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        match &self.0 {
+        match &self.on {
             #[cfg(target_os = "linux")]
             RequesterOn::Direct(requester) => requester.is_lost(),
             RequesterOn::Nng(requester) => requester.is_lost(),
@@ -123,11 +129,14 @@ impl Requester {
     /// # Cancel safety
     /// Dropping the future abandons the request here; the other side is not told and its reply is thrown away.
     pub async fn request(&self, body: &[u8], timeout: Duration) -> Result<Body, RequestError> {
-        match &self.0 {
+        let exchange = self.asks(body);
+        let reply = match &self.on {
             #[cfg(target_os = "linux")]
             RequesterOn::Direct(requester) => requester.request(body, timeout).await,
             RequesterOn::Nng(requester) => requester.request(body, timeout).await,
-        }
+        };
+        self.is_told(exchange, &reply);
+        reply
     }
 
     /// As [`request`](Self::request), on the calling thread.
@@ -135,10 +144,29 @@ impl Requester {
     /// # Errors
     /// As for [`request`](Self::request).
     pub fn request_blocking(&self, body: &[u8], timeout: Duration) -> Result<Body, RequestError> {
-        match &self.0 {
+        let exchange = self.asks(body);
+        let reply = match &self.on {
             #[cfg(target_os = "linux")]
             RequesterOn::Direct(requester) => requester.request_blocking(body, timeout),
             RequesterOn::Nng(requester) => block_on(requester.request(body, timeout)),
+        };
+        self.is_told(exchange, &reply);
+        reply
+    }
+
+    fn asks(&self, body: &[u8]) -> Exchange {
+        let exchange = Exchange::begin();
+        if let Some(endpoint) = &self.endpoint {
+            exchange.show(Way::Out, Short(endpoint), body);
+        }
+        exchange
+    }
+
+    fn is_told(&self, exchange: Exchange, reply: &Result<Body, RequestError>) {
+        match (&self.endpoint, reply) {
+            (None, _) => {}
+            (Some(endpoint), Ok(body)) => exchange.show(Way::In, Short(endpoint), body),
+            (Some(endpoint), Err(error)) => exchange.end(Short(endpoint), error),
         }
     }
 }
@@ -187,7 +215,7 @@ impl Replier {
             ReplierOn::Direct(replier) => replier.next().await.map(IncomingOn::Direct),
             ReplierOn::Nng(replier) => replier.next().await.map(IncomingOn::Nng),
         }
-        .map(Incoming)
+        .map(Incoming::new)
     }
 
     /// Takes no more requests; the future ends when those that were sent before are answered, their answers sent.
@@ -225,7 +253,7 @@ impl Replier {
             #[cfg(target_os = "linux")]
             ReplierOn::Direct(replier) => {
                 let take = move |incoming, turn: &direct::Turn<'_>| {
-                    attendant(Incoming(IncomingOn::Direct(incoming)), &Turn(turn));
+                    attendant(Incoming::new(IncomingOn::Direct(incoming)), &Turn(turn));
                 };
                 replier.attend(Box::new(take));
             }
@@ -269,7 +297,7 @@ impl Respondent {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Incoming> {
-        self.0.next().await.map(IncomingOn::Nng).map(Incoming)
+        self.0.next().await.map(IncomingOn::Nng).map(Incoming::new)
     }
 
     /// Tells whether a surveyor is connected, now and whenever that changes.
@@ -281,7 +309,10 @@ impl Respondent {
 
 /// A message that waits for its answer; dropped without one, the other side gets none.
 #[derive(Debug)]
-pub struct Incoming(IncomingOn);
+pub struct Incoming {
+    on: IncomingOn,
+    exchange: Exchange,
+}
 
 #[derive(Debug)]
 enum IncomingOn {
@@ -291,10 +322,16 @@ enum IncomingOn {
 }
 
 impl Incoming {
+    fn new(on: IncomingOn) -> Self {
+        let incoming = Self { on, exchange: Exchange::begin() };
+        incoming.exchange.show(Way::In, incoming.peer(), incoming.body());
+        incoming
+    }
+
     /// What was sent.
     #[must_use]
     pub fn body(&self) -> &Body {
-        match &self.0 {
+        match &self.on {
             #[cfg(target_os = "linux")]
             IncomingOn::Direct(incoming) => incoming.body(),
             IncomingOn::Nng(incoming) => incoming.body(),
@@ -304,7 +341,7 @@ impl Incoming {
     /// Who sent it.
     #[must_use]
     pub fn peer(&self) -> Peer {
-        match &self.0 {
+        match &self.on {
             #[cfg(target_os = "linux")]
             IncomingOn::Direct(incoming) => incoming.peer(),
             IncomingOn::Nng(incoming) => incoming.peer(),
@@ -317,13 +354,13 @@ impl Incoming {
     /// May be dropped at any time.
     pub fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
         #[cfg(target_os = "linux")]
-        let (direct, nng) = match &self.0 {
+        let (direct, nng) = match &self.on {
             IncomingOn::Direct(incoming) => (Some(incoming.departed()), None),
             IncomingOn::Nng(incoming) => (None, Some(incoming.departed())),
         };
         #[cfg(not(target_os = "linux"))]
         let (direct, nng) = {
-            let IncomingOn::Nng(incoming) = &self.0;
+            let IncomingOn::Nng(incoming) = &self.on;
             (None::<std::future::Ready<()>>, Some(incoming.departed()))
         };
         async move {
@@ -338,7 +375,8 @@ impl Incoming {
 
     /// Sends the answer; one who is gone does not get it, and that is no error.
     pub fn reply(self, body: &[u8]) {
-        match self.0 {
+        self.exchange.show(Way::Out, self.peer(), body);
+        match self.on {
             #[cfg(target_os = "linux")]
             IncomingOn::Direct(incoming) => incoming.reply(body),
             IncomingOn::Nng(incoming) => incoming.reply(body),

@@ -9,6 +9,7 @@ mod fault;
 mod method;
 mod name;
 mod nearest;
+mod shown;
 mod stats;
 mod stream;
 mod survey;
@@ -22,6 +23,7 @@ pub use name::{InvalidName, MAX_METHOD, MAX_NAME, check_method, check_plugin_nam
 #[cfg(feature = "config")]
 pub(crate) use nearest::distance;
 pub use nearest::nearest;
+pub use shown::Shown;
 pub use stats::{Latency, MethodStats, Stats};
 pub use stream::{Batch, Close, IDLE, Items, Next, Opened, Progress, Put, Taken};
 pub use survey::{Answer, Info, Load, Phase, Question, Want};

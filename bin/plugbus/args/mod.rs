@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Call(Call),
     /// Show where every plugin stands, and why
     Status(Status),
+    /// Show how often methods are called, how long they take, and how they fail
+    Stats(Stats),
     /// Ask all plugins at once whether they are alive
     Survey(Json),
     /// Show what plugins can be asked for
@@ -204,6 +206,23 @@ pub(crate) struct Status {
     #[arg(long)]
     pub(crate) json: bool,
     /// Stay and show it anew each second
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+/// What is counted of each method.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Stats {
+    /// Whose; all but the supervisor's without any
+    #[arg(value_name = "PLUGIN")]
+    pub(crate) plugins: Vec<String>,
+    /// A line for each instance, instead of one for all of them together
+    #[arg(long)]
+    pub(crate) each: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Stay and show it anew each second, with how many calls there were
     #[arg(short, long)]
     pub(crate) watch: bool,
 }

@@ -16,6 +16,7 @@ mod reload;
 mod replace;
 mod scale;
 mod signals;
+mod stats;
 mod status;
 mod supervise;
 mod survey;
@@ -33,6 +34,7 @@ pub(crate) fn run(settings: &Settings, command: &Command) -> Result<(), CommandE
         Command::Supervise(args) => supervise::run(settings, args),
         Command::Call(args) => call::run(settings, args),
         Command::Status(args) => status::run(settings, args),
+        Command::Stats(args) => stats::run(settings, args),
         Command::Survey(args) => survey::run(settings, args),
         Command::Describe(args) => describe::run(settings, args),
         Command::Logs(args) => logs::run(settings, args),

@@ -6,6 +6,7 @@ use nng::{Message, Protocol, Socket};
 use super::aio::Fenced;
 use super::answerer::listen;
 use super::{library, refused};
+use crate::bus::trace::{Exchange, Way};
 use crate::bus::{BusError, Endpoint};
 
 /// Messages that wait for each subscriber; one that reads slower loses the ones past these, and nobody else does.
@@ -35,6 +36,7 @@ impl Publisher {
 
     /// Sends to all who are connected now; waits for nobody.
     pub fn publish(&self, message: &[u8]) {
+        Exchange::begin().show(Way::Out, "subscribers", message);
         // A publisher's send ends at once, and fails on a closed socket alone.
         let _ = self.socket.send(Message::from(message));
     }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::aio::{Aio, Fenced, bury};
 use super::peers::Peers;
 use super::{MAX_FRAME, RECONNECT, library, refused};
+use crate::bus::trace::{Exchange, Way};
 use crate::bus::{Body, BusError, Endpoint};
 
 /// Messages that wait to be read; what comes when so many do is lost.
@@ -76,7 +77,9 @@ impl Subscriber {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Body> {
-        self.messages.recv().await
+        let message = self.messages.recv().await?;
+        Exchange::begin().show(Way::In, "publisher", &message);
+        Some(message)
     }
 }
 

@@ -15,6 +15,7 @@ use super::aio::{Aio, Fenced, bury};
 use super::answerer::listen;
 use super::peers::{PeerEvent, Peers};
 use super::{library, refused};
+use crate::bus::trace::{Exchange, Short, Way};
 use crate::bus::{Body, BusError, Endpoint, Peer};
 
 /// Receives that are always posted, so that answers are read while others arrive.
@@ -98,7 +99,9 @@ impl Surveyor {
                 return Err(refused("ask at", &self.endpoint, error));
             }
         };
-        Ok(Answers { answers, window, surveyor: self })
+        let exchange = Exchange::begin();
+        exchange.show(Way::Out, Short(&self.endpoint), question);
+        Ok(Answers { answers, window, exchange, surveyor: self })
     }
 
     fn post(&self, id: u32, question: &[u8], window: Duration) -> Result<Aio, nng::Error> {
@@ -176,6 +179,7 @@ impl Drop for Surveyor {
 pub struct Answers<'a> {
     answers: mpsc::Receiver<(Peer, Body)>,
     window: Aio,
+    exchange: Exchange,
     surveyor: &'a mut Surveyor,
 }
 
@@ -185,7 +189,9 @@ impl Answers<'_> {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<(Peer, Body)> {
-        self.answers.recv().await
+        let (peer, body) = self.answers.recv().await?;
+        self.exchange.show(Way::In, peer, &body);
+        Some((peer, body))
     }
 }
 

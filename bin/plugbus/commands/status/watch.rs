@@ -1,7 +1,6 @@
 //! `status --watch`: the same again and again.
 
 use std::io::Write;
-use std::time::Duration;
 
 use plugbus::host::Bus;
 use plugbus::supervisor::StatusReport;
@@ -11,15 +10,8 @@ use crate::commands::control;
 use crate::commands::signals::until_interrupted;
 use crate::error::CommandError;
 use crate::output::{self, BAD};
+use crate::picture::{self, PAUSE};
 use crate::settings::Settings;
-
-/// From one picture to the next.
-const PAUSE: Duration = Duration::from_secs(1);
-
-const CLEAR: &str = "\x1b[2J";
-const HOME: &str = "\x1b[H";
-const CLEAR_LINE: &str = "\x1b[K";
-const CLEAR_BELOW: &str = "\x1b[J";
 
 pub(super) fn run(settings: &Settings, json: bool) -> Result<(), CommandError> {
     until_interrupted(watch(settings, json))
@@ -35,10 +27,10 @@ async fn watch(settings: &Settings, json: bool) -> Result<(), CommandError> {
                 serde_json::to_writer(&mut *out, &view)?;
                 writeln!(out)
             })?,
-            Ok(view) => show(pictures, |out, width| view.write(out, width))?,
+            Ok(view) => picture::show(pictures, |out, width| view.write(out, width))?,
             Err(error) if pictures == 0 => return Err(error),
             Err(error) if json => output::error(&error),
-            Err(error) => show(pictures, |out, _| writeln!(out, "{BAD}{error}{BAD:#}"))?,
+            Err(error) => picture::show(pictures, |out, _| writeln!(out, "{BAD}{error}{BAD:#}"))?,
         }
         pictures += 1;
         tokio::time::sleep(PAUSE).await;
@@ -52,23 +44,4 @@ async fn look(settings: &Settings) -> Result<View, CommandError> {
         Err(CommandError::NoSupervisor(directory)) => Ok(View::Alone { directory, cards: bus.plugins()? }),
         Err(error) => Err(error),
     }
-}
-
-/// Draws over the picture before on a terminal; elsewhere one picture follows the other after an empty line.
-fn show(
-    pictures: u64,
-    write: impl FnOnce(&mut Vec<u8>, Option<usize>) -> std::io::Result<()>,
-) -> Result<(), CommandError> {
-    let mut picture = Vec::new();
-    write(&mut picture, output::width()).map_err(CommandError::Output)?;
-    output::print(|out| match (output::is_terminal(), pictures) {
-        (false, 0) => out.write_all(&picture),
-        (false, _) => out.write_all(b"\n").and_then(|()| out.write_all(&picture)),
-        (true, _) => {
-            // Clearing line by line does not flicker as clearing the screen does.
-            let lines = String::from_utf8_lossy(&picture).replace('\n', &format!("{CLEAR_LINE}\n"));
-            let start = if pictures == 0 { CLEAR } else { "" };
-            write!(out, "{start}{HOME}{lines}{CLEAR_BELOW}")
-        }
-    })
 }
