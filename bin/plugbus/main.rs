@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod complete;
 mod error;
 mod exit_code;
 mod log;
@@ -24,6 +25,9 @@ use self::exit_code::ExitCode;
 use self::settings::Settings;
 
 fn main() -> std::process::ExitCode {
+    if complete::answer() {
+        return ExitCode::Ok.into();
+    }
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(answer) => return output::clap(&answer).into(),

@@ -11,6 +11,7 @@ mod call_path;
 mod calls;
 mod cli;
 mod clocks;
+mod completion;
 mod control;
 #[cfg(target_os = "linux")]
 mod daemon;

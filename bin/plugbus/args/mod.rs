@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap_complete::ArgValueCandidates;
 
-use crate::exit_code;
+use crate::{complete, exit_code};
 pub(crate) use orders::{Add, Names, Reload, Restart, Scale, Stop, Waiting};
 
 /// Run plugins as processes on a bus without a broker, and call them.
@@ -25,7 +26,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
     /// Which bus, where it is not `default` [env: PLUGBUS_BUS]
-    #[arg(long, global = true, display_order = 90, value_name = "NAME")]
+    #[arg(long, global = true, display_order = 90, value_name = "NAME", add = ArgValueCandidates::new(complete::buses))]
     pub(crate) bus: Option<String>,
     /// When to use colours; `auto` also obeys NO_COLOR
     #[arg(long, global = true, display_order = 91, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
@@ -164,10 +165,14 @@ Examples:
 #[command(disable_help_flag = true)]
 pub(crate) struct Call {
     /// The method, with the plugin's name in front where several plugins have it
-    #[arg(value_name = "[PLUGIN.]METHOD", required_unless_present = "help")]
+    #[arg(
+        value_name = "[PLUGIN.]METHOD",
+        required_unless_present = "help",
+        add = ArgValueCandidates::new(complete::methods)
+    )]
     pub(crate) method: Option<String>,
     /// What the method is given
-    #[arg(value_name = "ARG", allow_negative_numbers = true)]
+    #[arg(value_name = "ARG", allow_negative_numbers = true, add = ArgValueCandidates::new(complete::fields))]
     pub(crate) args: Vec<OsString>,
     /// Every ARG is JSON
     #[arg(long)]
@@ -179,7 +184,7 @@ pub(crate) struct Call {
     #[arg(short, long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Duration,
     /// The one instance that may answer
-    #[arg(long, value_name = "INSTANCE")]
+    #[arg(long, value_name = "INSTANCE", add = ArgValueCandidates::new(complete::instances))]
     pub(crate) instance: Option<String>,
     /// Send the arguments even where the method's schema forbids them
     #[arg(long)]
@@ -231,7 +236,7 @@ pub(crate) struct Stats {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Logs {
     /// Whose; everybody's without any
-    #[arg(value_name = "PLUGIN")]
+    #[arg(value_name = "PLUGIN", add = ArgValueCandidates::new(complete::logged))]
     pub(crate) plugins: Vec<String>,
     #[command(flatten)]
     pub(crate) range: Range,
@@ -244,7 +249,7 @@ pub(crate) struct Logs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Events {
     /// Whose; everybody's and the supervisor's own without any
-    #[arg(value_name = "PLUGIN")]
+    #[arg(value_name = "PLUGIN", add = ArgValueCandidates::new(complete::logged))]
     pub(crate) plugins: Vec<String>,
     #[command(flatten)]
     pub(crate) range: Range,
@@ -277,7 +282,7 @@ pub(crate) struct Json {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Describe {
     /// A plugin, or one of its methods
-    #[arg(value_name = "PLUGIN[.METHOD]")]
+    #[arg(value_name = "PLUGIN[.METHOD]", add = ArgValueCandidates::new(complete::described))]
     pub(crate) what: Option<String>,
     /// Print JSON
     #[arg(long)]

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap_complete::ArgValueCandidates;
+
+use crate::complete;
 
 /// How long an order is waited for, and how its outcome is printed.
 #[derive(Debug, clap::Args)]
@@ -22,7 +25,7 @@ pub(crate) struct Waiting {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Names {
     /// Their names; `*` and `?` stand for anything, so '*' is all of them
-    #[arg(value_name = "PLUGIN", required = true)]
+    #[arg(value_name = "PLUGIN", required = true, add = ArgValueCandidates::new(complete::plugins))]
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
@@ -32,7 +35,12 @@ pub(crate) struct Names {
 #[command(override_usage = "plugbus stop [OPTIONS] <PLUGIN>... | --supervisor")]
 pub(crate) struct Stop {
     /// Their names; `*` and `?` stand for anything, so '*' is all of them
-    #[arg(value_name = "PLUGIN", required_unless_present = "supervisor", conflicts_with = "supervisor")]
+    #[arg(
+        value_name = "PLUGIN",
+        required_unless_present = "supervisor",
+        conflicts_with = "supervisor",
+        add = ArgValueCandidates::new(complete::plugins)
+    )]
     pub(crate) names: Vec<String>,
     /// All plugins, then the supervisor itself
     #[arg(long)]
@@ -53,7 +61,7 @@ pub(crate) struct Restart {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Scale {
     /// The plugin
-    #[arg(value_name = "PLUGIN")]
+    #[arg(value_name = "PLUGIN", add = ArgValueCandidates::new(complete::plugins))]
     pub(crate) name: String,
     /// How many instances are to run, 1 to 64
     #[arg(value_name = "REPLICAS")]
