@@ -5,7 +5,7 @@ mod text;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plugbus::plugin::{Failure, Plugin, ServeError};
+use plugbus::plugin::{Failure, Input, Items, Plugin, ServeError};
 use serde::{Deserialize, Serialize};
 
 fn main() -> Result<(), ServeError> {
@@ -14,6 +14,9 @@ fn main() -> Result<(), ServeError> {
         .method("count", "Counts the characters, words and lines of a text.", count)
         .method("wrap", "Breaks a text into lines of at most `width` characters.", wrap)
         .method_async("slow_revert", "Reverses a text after `ms` milliseconds.", slow_revert)
+        .method("lines", "Gives the lines of a text one by one.", lines)
+        .method("count_words", "Counts the words of all texts that it is given.", count_words)
+        .method("revert_each", "Gives back each text reversed, as soon as it has it.", revert_each)
         .returns::<Counted>("count")
         .idempotent("revert")
         .idempotent("count")
@@ -62,4 +65,17 @@ struct Slow {
 async fn slow_revert(Slow { text, ms }: Slow) -> Result<String, Failure> {
     tokio::time::sleep(Duration::from_millis(ms)).await;
     revert(text)
+}
+
+fn lines(text: String) -> Result<Items<String>, Failure> {
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    Ok(Items::of(lines))
+}
+
+fn count_words(texts: Input<String>) -> Result<usize, Failure> {
+    texts.map(|text| Ok(text::count(&text?).1)).sum()
+}
+
+fn revert_each(texts: Input<String>) -> Result<Items<String>, Failure> {
+    Ok(Items::try_of(texts.map(|text| Ok::<_, Failure>(text::revert(&text?)))))
 }

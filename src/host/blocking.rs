@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::CallError;
+pub use super::stream::blocking::{Reader, Writer};
 use crate::bus::{BusDir, Card, block_on};
 use crate::wire::Trail;
 
@@ -107,6 +108,22 @@ impl<'a> Request<'a> {
         P: Serialize + ?Sized,
     {
         block_on(self.0.call(params))
+    }
+
+    /// Calls a method that gives its items one by one.
+    ///
+    /// # Errors
+    /// As for the async twin.
+    pub fn stream<T, P: Serialize + ?Sized>(self, params: &P) -> Result<Reader<T>, CallError> {
+        block_on(self.0.stream(params)).map(Reader)
+    }
+
+    /// Calls a method that takes its items one by one.
+    ///
+    /// # Errors
+    /// As for the async twin.
+    pub fn open<A: Serialize, T>(self) -> Result<(Writer<A>, Reader<T>), CallError> {
+        block_on(self.0.open()).map(|(writer, reader)| (Writer(writer), Reader(reader)))
     }
 
     /// As [`call`](Self::call), but leaves the result as one MessagePack value.

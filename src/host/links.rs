@@ -55,8 +55,18 @@ pub(super) struct Chosen<'a> {
 /// A link for the time of a call.
 pub(super) enum Held<'a> {
     /// Stands with its card.
-    Listed(&'a Link),
+    Listed(&'a Arc<Link>),
     Own(Arc<Link>),
+}
+
+impl Held<'_> {
+    /// The link itself, for longer than the call.
+    pub(super) fn share(&self) -> Arc<Link> {
+        match self {
+            Self::Listed(link) => Arc::clone(link),
+            Self::Own(link) => Arc::clone(link),
+        }
+    }
 }
 
 impl Deref for Held<'_> {

@@ -16,6 +16,7 @@ mod discovery;
 mod error;
 mod links;
 mod request;
+mod stream;
 #[cfg(test)]
 #[cfg(feature = "plugin")]
 mod tests;
@@ -23,3 +24,4 @@ mod tests;
 pub use bus::Bus;
 pub use error::CallError;
 pub use request::Request;
+pub use stream::{Piece, Reader, Writer};

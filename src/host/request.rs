@@ -1,13 +1,15 @@
 //! One call: find an instance, send it once, wait for the reply.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::discovery::{Age, Cards, SUPERVISOR, Target};
-use super::links::{Chosen, Links};
+use super::links::{Chosen, Held, Links};
+use super::stream::{Line, Reader, Writer};
 use super::{Bus, CallError};
 use crate::bus::{Body, Card, RequestError};
 use crate::wire::{Code, CodecError, Fault, PROTOCOL, Raw, Reply, RequestHead, Trail, from_slice};
@@ -28,7 +30,7 @@ pub struct Request<'a> {
 
 /// Where a call waits for its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waits {
+pub(super) enum Waits {
     /// In its future.
     Async,
     /// On the thread that polls it; its future is never pending.
@@ -83,7 +85,7 @@ impl<'a> Request<'a> {
         R: DeserializeOwned,
         P: Serialize + ?Sized,
     {
-        let answer = self.exchange(params).await?;
+        let answer = self.exchange(params).await?.value()?;
         let result = Raw::checked_before(answer.result()).to();
         result.map_err(|error| CallError::Reply { plugin: answer.plugin, error })
     }
@@ -96,7 +98,40 @@ impl<'a> Request<'a> {
     /// # Cancel safety
     /// As for [`call`](Self::call).
     pub async fn call_raw<P: Serialize + ?Sized>(self, params: &P) -> Result<Vec<u8>, CallError> {
-        Ok(self.exchange(params).await?.result().to_vec())
+        Ok(self.exchange(params).await?.value()?.result().to_vec())
+    }
+
+    /// Calls a method that gives its items one by one; one that gives a single value gives that.
+    ///
+    /// The timeout is for the answer to the call, and for each question for more items. The stream as a whole may take
+    /// as long as it takes.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    /// As for [`call`](Self::call).
+    pub async fn stream<T, P: Serialize + ?Sized>(self, params: &P) -> Result<Reader<T>, CallError> {
+        Ok(self.exchange(params).await?.reader())
+    }
+
+    /// Calls a method that takes its items one by one: they are written to one end, its result or items read from the
+    /// other.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call); [`CallError::Streams`] where the method takes no items.
+    ///
+    /// # Cancel safety
+    /// As for [`call`](Self::call).
+    pub async fn open<A: Serialize, T>(self) -> Result<(Writer<A>, Reader<T>), CallError> {
+        match self.exchange(&()).await? {
+            Answer { line: Some((line, true)), .. } => Ok((Writer::new(Arc::clone(&line)), Reader::new(line))),
+            answer => {
+                let plugin = answer.plugin.clone();
+                drop(answer.reader::<T>());
+                Err(CallError::Streams { plugin })
+            }
+        }
     }
 
     /// Finds an instance that takes the call, and waits for its reply.
@@ -169,7 +204,7 @@ impl<'a> Request<'a> {
         };
         drop(counted);
         match reply {
-            Ok(body) => Answer::read(card, body),
+            Ok(body) => Answer::read(card, link, body, (self.timeout, self.waits)),
             Err(RequestError::NotSent) if Instant::now() >= deadline => Err(self.unreachable(card).into()),
             Err(RequestError::NotSent) => Err(Refused::NotSent),
             Err(error) => Err(self.failed(card, error).into()),
@@ -359,23 +394,46 @@ struct Answer {
     body: Body,
     /// `None` where it was left out.
     result: Option<Range<usize>>,
+    /// Where it has opened a stream, and whether that takes items.
+    line: Option<(Arc<Line>, bool)>,
 }
 
 impl Answer {
-    fn read(card: &Card, body: Body) -> Result<Self, Refused> {
+    fn read(card: &Card, link: &Held<'_>, body: Body, asks: (Duration, Waits)) -> Result<Self, Refused> {
         let fault = match Reply::decode(&body) {
             Ok(Reply::Result(result)) => {
                 let result = result.range_in(&body);
-                return Ok(Self { plugin: card.name.clone(), body, result });
+                return Ok(Self { plugin: card.name.clone(), body, result, line: None });
             }
             Ok(Reply::Error(fault)) => fault,
-            Ok(Reply::Stream(_)) => return Err(CallError::Streams { plugin: card.name.clone() }.into()),
+            Ok(Reply::Stream(opened)) => {
+                let line = (Arc::new(Line::new(opened.id, card, link.share(), asks)), opened.credit.is_some());
+                return Ok(Self { plugin: card.name.clone(), body, result: None, line: Some(line) });
+            }
             Err(error) => return Err(unreadable(card, error).into()),
         };
         match fault.code {
             Code::Draining | Code::StaleInstance => Err(Refused::Draining),
             Code::Busy => Err(Refused::Busy(CallError::Plugin { plugin: card.name.clone(), fault })),
             _ => Err(CallError::Plugin { plugin: card.name.clone(), fault }.into()),
+        }
+    }
+
+    /// The answer, where it is a value and no stream.
+    fn value(self) -> Result<Self, CallError> {
+        match self.line {
+            None => Ok(self),
+            Some((line, _)) => {
+                line.close();
+                Err(CallError::Streams { plugin: self.plugin })
+            }
+        }
+    }
+
+    fn reader<T>(self) -> Reader<T> {
+        match (self.line, self.result) {
+            (Some((line, _)), _) => Reader::new(line),
+            (None, result) => Reader::of_value(self.plugin, self.body, result.unwrap_or_default()),
         }
     }
 

@@ -196,12 +196,12 @@ impl Plugin {
         self
     }
 
-    fn add(mut self, name: &str, doc: &str, Made { prepare, params, result }: Made) -> Self {
+    fn add(mut self, name: &str, doc: &str, Made { prepare, params, result, streams }: Made) -> Self {
         if let Err(problem) = self.check(name) {
             self.problem.get_or_insert(problem);
             return self;
         }
-        let info = MethodInfo { doc: doc.to_owned(), params, result, ..MethodInfo::new(name) };
+        let info = MethodInfo { doc: doc.to_owned(), params, result, streams, ..MethodInfo::new(name) };
         self.methods.insert(name.to_owned(), Method { info, prepare, pace: Pace::default(), tally: Arc::default() });
         self
     }

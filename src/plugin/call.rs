@@ -70,7 +70,7 @@ pub(super) fn job(
     context: Context,
 ) -> Result<Job, Fault> {
     let params = params.and_then(|params| incoming.body().get(params)).map_or(Raw::NIL, Raw::checked_before);
-    prepare(params, context)
+    prepare(params, context, incoming)
 }
 
 /// Counts the call and sends its reply.
@@ -126,10 +126,10 @@ async fn work(job: Job, held: Held, timed: Option<Arc<Method>>) -> Outcome {
 }
 
 /// A task of its own, so that a panic ends that task; dropped with the one who waits for it.
-struct AbortOnDrop<T>(task::JoinHandle<T>);
+pub(super) struct AbortOnDrop<T>(pub(super) task::JoinHandle<T>);
 
 impl<T> AbortOnDrop<T> {
-    async fn join(mut self) -> Result<T, JoinError> {
+    pub(super) async fn join(mut self) -> Result<T, JoinError> {
         (&mut self.0).await
     }
 }
@@ -159,7 +159,7 @@ pub(super) fn departed_caller() -> Fault {
     Fault::new(Code::Cancelled, "the caller is gone")
 }
 
-fn panicked(error: JoinError) -> Fault {
+pub(super) fn panicked(error: JoinError) -> Fault {
     match error.try_into_panic() {
         Ok(panic) => panicked_with(panic.as_ref()),
         Err(_) => Fault::new(Code::Failed, "the method was aborted"),

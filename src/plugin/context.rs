@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::cancel::Cancel;
 use super::ledger::{Ledger, Ticket};
-use crate::wire::Trail;
+use super::stream::Life;
+use crate::wire::{MAX_TTL, Trail};
 
 /// The call a handler runs for: its deadline, and whether anybody still waits.
 #[derive(Debug, Clone)]
@@ -14,23 +15,38 @@ pub struct Context {
     cancel: Cancel,
     ledger: Arc<Ledger>,
     trail: Trail,
+    /// Of a method that takes or gives its items one by one.
+    life: Option<Arc<Life>>,
 }
 
 impl Context {
     pub(super) fn new(ticket: &Ticket, ledger: &Arc<Ledger>, trail: Trail) -> Self {
-        Self { deadline: ticket.deadline(), cancel: ticket.cancel(), ledger: Arc::clone(ledger), trail }
+        Self { deadline: ticket.deadline(), cancel: ticket.cancel(), ledger: Arc::clone(ledger), trail, life: None }
     }
 
-    /// When the caller stops waiting.
+    /// Notes that the call opens a stream; its ledger.
+    pub(super) fn becomes_stream(&mut self, life: Arc<Life>) -> Arc<Ledger> {
+        self.life = Some(life);
+        Arc::clone(&self.ledger)
+    }
+
+    /// When the caller stops waiting; a stream that is open has a day, again and again.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.deadline
+        match self.stream_is_cancelled() {
+            Some(_) => Instant::now() + MAX_TTL,
+            None => self.deadline,
+        }
+    }
+
+    fn stream_is_cancelled(&self) -> Option<bool> {
+        self.life.as_ref()?.is_cancelled()
     }
 
     /// What is left until then.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.deadline().saturating_duration_since(Instant::now())
     }
 
     /// Whether nobody waits for the result any more: the caller left, cancelled, or its deadline passed.
@@ -38,7 +54,7 @@ impl Context {
     /// A handler that takes long looks at this now and then; an async one is dropped anyway.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.cancel.is_told() || Instant::now() >= self.deadline
+        self.stream_is_cancelled().unwrap_or_else(|| self.cancel.is_told() || Instant::now() >= self.deadline)
     }
 
     /// Says that a long call gets somewhere, so that the supervisor does not take it for wedged.

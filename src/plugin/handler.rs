@@ -4,9 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::stream::{Opening, Source, on_thread};
 use super::values::{Argument, Output};
 use super::{Context, Failure};
-use crate::wire::{Fault, Raw, Schema};
+use crate::bus::Incoming;
+use crate::wire::{Code, Fault, Raw, Schema, Streams};
 
 /// The encoded reply of a method that succeeded, or its fault.
 pub(super) type Outcome = Result<Vec<u8>, Fault>;
@@ -20,7 +22,7 @@ pub(super) enum Job {
 }
 
 /// Reads the parameters and makes the job of them.
-pub(super) type Prepare = Arc<dyn Fn(Raw<'_>, Context) -> Result<Job, Fault> + Send + Sync>;
+pub(super) type Prepare = Arc<dyn Fn(Raw<'_>, Context, &Incoming) -> Result<Job, Fault> + Send + Sync>;
 
 /// A plain function as a method: `Fn(A) -> Result<R, E>`, or with a [`Context`] after the argument.
 ///
@@ -121,34 +123,79 @@ pub(super) struct Made {
     pub(super) prepare: Prepare,
     pub(super) params: Option<Schema>,
     pub(super) result: Option<Schema>,
+    pub(super) streams: Option<Streams>,
 }
 
 impl Made {
     fn new<A: Argument, R: Output>(
-        prepare: impl Fn(Raw<'_>, Context) -> Result<Job, Fault> + Send + Sync + 'static,
+        prepare: impl Fn(Raw<'_>, Context, &Incoming) -> Result<Job, Fault> + Send + Sync + 'static,
     ) -> Self {
-        Self { prepare: Arc::new(prepare), params: A::schema(), result: R::schema() }
+        let streams = match (A::STREAMS, R::STREAMS) {
+            (false, false) => None,
+            (false, true) => Some(Streams::Out),
+            (true, false) => Some(Streams::In),
+            (true, true) => Some(Streams::Both),
+        };
+        Self { prepare: Arc::new(prepare), params: A::schema(), result: R::schema(), streams }
     }
 }
 
 pub(super) fn blocking<M, H: Handler<M>>(handler: H) -> Made {
     let handler = Arc::new(handler);
-    let prepare = move |params: Raw<'_>, context: Context| {
-        let argument = H::Argument::read(params)?;
+    let prepare = move |params: Raw<'_>, mut context: Context, incoming: &Incoming| {
+        let mut opening = opening::<H::Argument, H::Output>(&mut context, incoming);
         let handler = Arc::clone(&handler);
-        Ok(Job::Blocking(Box::new(move || outcome(handler.run(argument, context)))))
+        if let Some(opening) = opening.take_if(|_| H::Argument::STREAMS) {
+            let run = |line| {
+                let argument = H::Argument::receive(line).ok_or_else(no_argument);
+                on_thread(move || source(handler.run(argument?, context)))
+            };
+            return opened(opening.take(run));
+        }
+        let argument = H::Argument::read(params)?;
+        Ok(Job::Blocking(Box::new(move || outcome(handler.run(argument, context), opening))))
     };
     Made::new::<H::Argument, H::Output>(prepare)
 }
 
 pub(super) fn asynchronous<M, H: AsyncHandler<M>>(handler: H) -> Made {
-    let prepare = move |params: Raw<'_>, context: Context| {
+    let prepare = move |params: Raw<'_>, mut context: Context, incoming: &Incoming| {
+        let mut opening = opening::<H::Argument, H::Output>(&mut context, incoming);
+        if let Some(opening) = opening.take_if(|_| H::Argument::STREAMS) {
+            let run = |line| {
+                let running = H::Argument::receive(line).map(|argument| handler.run(argument, context));
+                async move { source(running.ok_or_else(no_argument)?.await) }
+            };
+            return opened(opening.take(run));
+        }
         let running = handler.run(H::Argument::read(params)?, context);
-        Ok(Job::Async(Box::pin(async move { outcome(running.await) })))
+        Ok(Job::Async(Box::pin(async move { outcome(running.await, opening) })))
     };
     Made::new::<H::Argument, H::Output>(prepare)
 }
 
-fn outcome<R: Output>(result: Result<R, Failure>) -> Outcome {
-    result.map_err(Failure::into_fault)?.into_reply()
+/// What it takes to open a stream, for a method that does.
+fn opening<A: Argument, R: Output>(context: &mut Context, incoming: &Incoming) -> Option<Opening> {
+    (A::STREAMS || R::STREAMS).then(|| Opening::new(context, incoming))
+}
+
+/// A call that is done once its stream is open.
+fn opened(reply: Outcome) -> Result<Job, Fault> {
+    let reply = reply?;
+    Ok(Job::Blocking(Box::new(move || Ok(reply))))
+}
+
+fn no_argument() -> Fault {
+    Fault::new(Code::Failed, "the method cannot take its items one by one")
+}
+
+fn source<R: Output>(result: Result<R, Failure>) -> Result<Source, Fault> {
+    result.map_err(Failure::into_fault)?.into_source()
+}
+
+fn outcome<R: Output>(result: Result<R, Failure>, opening: Option<Opening>) -> Outcome {
+    match opening {
+        Some(opening) => opening.give(source(result)?),
+        None => result.map_err(Failure::into_fault)?.into_reply(),
+    }
 }

@@ -132,6 +132,6 @@ async fn watch_over(open: Arc<Open>, deadline: Instant, cancel: Cancel) {
 }
 
 /// A panic of the author's code ends that call and nothing else.
-fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Fault> {
+pub(super) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| panicked_with(panic.as_ref()))
 }

@@ -1,13 +1,14 @@
 //! The calls that run, and the counters that surveys ask for.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::cancel::Cancel;
+use super::stream::Streams;
 use super::tally::Tally;
 use crate::wire::{Load, Phase, Stats};
 
@@ -16,6 +17,9 @@ use crate::wire::{Load, Phase, Stats};
 pub(super) struct Ledger {
     running: Mutex<BTreeMap<u64, Running>>,
     next: AtomicU64,
+    streams: Streams,
+    /// How many of what runs are streams.
+    open_streams: AtomicUsize,
     /// What is counted of each method.
     tallies: Vec<(String, Arc<Tally>)>,
     beat: AtomicU64,
@@ -28,7 +32,8 @@ pub(super) struct Ledger {
 #[derive(Debug)]
 struct Running {
     started: Instant,
-    deadline: Instant,
+    /// `None` for a stream: it may go on for as long as somebody asks for it.
+    deadline: Option<Instant>,
     id: Option<String>,
     cancel: Cancel,
 }
@@ -40,13 +45,31 @@ impl Ledger {
 
     /// Notes that a call was accepted; it is over when the ticket is dropped.
     pub(super) fn begin(self: &Arc<Self>, id: Option<&str>, ttl: Duration) -> Ticket {
+        let started = Instant::now();
+        self.enter(started, Some(started + ttl), id)
+    }
+
+    /// Notes that a stream was opened; `None` where as many are open as may be.
+    pub(super) fn begin_stream(self: &Arc<Self>, most: usize) -> Option<Ticket> {
+        let more = |open| (open < most).then_some(open + 1);
+        self.open_streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        let mut ticket = self.enter(Instant::now(), None, None);
+        ticket.begins();
+        Some(ticket)
+    }
+
+    fn enter(self: &Arc<Self>, started: Instant, deadline: Option<Instant>, id: Option<&str>) -> Ticket {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let cancel = Cancel::default();
-        let started = Instant::now();
-        let deadline = started + ttl;
         let running = Running { started, deadline, id: id.map(str::to_owned), cancel: cancel.clone() };
         self.lock().insert(number, running);
-        Ticket { ledger: Arc::clone(self), number, cancel, started, deadline, begun: false }
+        let is_stream = deadline.is_none();
+        let deadline = deadline.unwrap_or(started);
+        Ticket { ledger: Arc::clone(self), number, cancel, started, deadline, is_stream, begun: false }
+    }
+
+    pub(super) fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// Says that the plugin gets somewhere.
@@ -68,8 +91,9 @@ impl Ledger {
     pub(super) fn load(&self) -> Load {
         let running = self.lock();
         let now = Instant::now();
-        let oldest = running.values().next().map(|call| call.started);
-        let overdue = running.values().map(|call| call.deadline).min();
+        // A stream that is open grows old and is past nothing.
+        let oldest = running.values().find(|call| call.deadline.is_some()).map(|call| call.started);
+        let overdue = running.values().filter_map(|call| call.deadline).min();
         Load {
             in_flight: running.len() as u64,
             oldest_ms: millis_since(oldest, now),
@@ -135,6 +159,7 @@ pub(super) struct Ticket {
     cancel: Cancel,
     started: Instant,
     deadline: Instant,
+    is_stream: bool,
     begun: bool,
 }
 
@@ -162,6 +187,13 @@ impl Ticket {
     pub(super) fn cancel(&self) -> Cancel {
         self.cancel.clone()
     }
+
+    /// Notes that nobody waits for the stream any more: its code is past its time from now on.
+    pub(super) fn is_due(&self) {
+        if let Some(running) = self.ledger.lock().get_mut(&self.number) {
+            running.deadline = Some(Instant::now());
+        }
+    }
 }
 
 impl Drop for Ticket {
@@ -169,6 +201,9 @@ impl Drop for Ticket {
         self.cancel.end();
         let mut running = self.ledger.lock();
         running.remove(&self.number);
+        if self.is_stream {
+            self.ledger.open_streams.fetch_sub(1, Ordering::Relaxed);
+        }
         let quiet = running.is_empty();
         drop(running);
         if self.begun {

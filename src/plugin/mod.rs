@@ -37,6 +37,7 @@ mod orphan;
 mod pulse;
 mod schema;
 mod server;
+mod stream;
 mod tally;
 mod values;
 
@@ -45,4 +46,5 @@ pub use context::Context;
 pub use error::{Failure, ServeError};
 pub use handler::{AsyncHandler, Handler};
 pub use server::{Server, Stopper};
+pub use stream::{Closed, Input, Items, Sender};
 pub use values::{Argument, Output};

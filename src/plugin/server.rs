@@ -20,6 +20,7 @@ use super::environment::Environment;
 use super::ledger::{Ledger, Ticket};
 use super::orphan;
 use super::pulse::{self, Identity};
+use super::stream::Asked;
 use super::{Context, ServeError};
 use crate::bus::{BusDir, Card, Incoming, ProcessId, Replier, Respondent, Turn};
 use crate::wire::{Code, CodecError, Fault, MAX_CALL_DEPTH, PROTOCOL, Phase, Reply, Request, Trail, nearest};
@@ -162,6 +163,7 @@ impl Desk {
                 }
                 incoming.reply(&reply);
             }
+            Accepted::OfStream { asked, params, ttl } => asked.of(self.ledger.streams(), incoming, params, ttl),
             Accepted::Run { method, params, ticket, trail, admitted } => {
                 let (context, method) = (Context::new(&ticket, &self.ledger, trail), Arc::clone(method));
                 let call = Call { incoming, params, method, ticket, context };
@@ -182,6 +184,10 @@ impl Desk {
         if let Some(meant) = request.head.instance.filter(|meant| *meant != self.who.instance) {
             let message = format!("this is {}.{}, not {meant:.64}", self.who.name, self.who.instance);
             return refuse(Code::StaleInstance, message);
+        }
+        if let Some(asked) = Asked::named(request.head.method) {
+            let params = request.params.range_in(incoming.body());
+            return Accepted::OfStream { asked, params, ttl: request.head.ttl };
         }
         if request.head.method.starts_with('$') {
             let (reply, then) = builtin::answer(request.head.method, request.params, &self.who, &self.ledger);
@@ -219,6 +225,7 @@ impl Desk {
 
 enum Accepted<'a> {
     Answer(Vec<u8>, Then),
+    OfStream { asked: Asked, params: Option<Range<usize>>, ttl: Duration },
     Run { method: &'a Arc<Method>, params: Option<Range<usize>>, ticket: Ticket, trail: Trail, admitted: Next },
 }
 

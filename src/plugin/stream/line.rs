@@ -1,0 +1,413 @@
+//! One open stream: its items, who waits for them, and its end.
+//!
+//! Nobody runs it. The method's code waits where there is no room, `$next` where there is no item, `$put` where there
+//! is no room either; whoever changes something answers those whom that concerns. Only what time or the caller's
+//! departure brings about is done by a task (`keeper`).
+
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::inbound::Inbound;
+use super::outbound::{LARGEST, Outbound};
+use super::{Closed, Streams};
+use crate::bus::Incoming;
+use crate::plugin::cancel::Cancel;
+use crate::plugin::ledger::{Ledger, Ticket};
+use crate::wire::{Code, Fault, IDLE, MAX_TTL, Next, Progress, Put, Raw, Reply, Taken};
+
+/// An open stream, shared by its method, its callers' requests and its keeper.
+#[derive(Debug)]
+pub struct Line {
+    pub(super) id: String,
+    state: Mutex<State>,
+    /// For code that waits on a thread, and for code that waits as a task.
+    changed: (Condvar, Notify),
+    /// Has the keeper look at the time anew.
+    poke: Notify,
+    pub(super) cancel: Cancel,
+    ledger: Arc<Ledger>,
+}
+
+#[derive(Debug)]
+struct State {
+    out: Outbound,
+    input: Inbound,
+    asks: Option<Asks>,
+    puts: Option<Puts>,
+    /// The method waits for room, or for an item.
+    code_waits: bool,
+    /// Nothing more is to be done: the end was told, or somebody closed it.
+    over: bool,
+    ticket: Option<Arc<Ticket>>,
+    keep: Duration,
+    /// When it has been left alone for too long.
+    idle_at: Instant,
+    keeper_wakes: Instant,
+}
+
+/// A `$next` that waits for an item.
+#[derive(Debug)]
+struct Asks {
+    incoming: Incoming,
+    max: Option<u64>,
+    bytes: Option<u64>,
+    until: Instant,
+}
+
+/// A `$put` that waits for room.
+#[derive(Debug)]
+struct Puts {
+    incoming: Incoming,
+    params: Range<usize>,
+    until: Instant,
+}
+
+/// A reply that is sent once the state is free again.
+struct Answer(Incoming, Vec<u8>);
+
+fn send(answers: impl IntoIterator<Item = Option<Answer>>) {
+    for Answer(incoming, reply) in answers.into_iter().flatten() {
+        incoming.reply(&reply);
+    }
+}
+
+fn refusal(incoming: Incoming, code: Code, message: impl Into<String>) -> Answer {
+    Answer(incoming, Reply::encode_error(&Fault::new(code, message)))
+}
+
+impl Line {
+    pub(super) fn new(id: String, cancel: Cancel, ledger: &Arc<Ledger>, ticket: &Arc<Ticket>) -> Self {
+        let now = Instant::now();
+        let state = State {
+            out: Outbound::default(),
+            input: Inbound::default(),
+            asks: None,
+            puts: None,
+            code_waits: false,
+            over: false,
+            ticket: Some(Arc::clone(ticket)),
+            keep: IDLE,
+            idle_at: now + IDLE,
+            keeper_wakes: now,
+        };
+        let (changed, poke) = (Default::default(), Notify::new());
+        Self { id, state: Mutex::new(state), changed, poke, cancel, ledger: Arc::clone(ledger) }
+    }
+
+    /// How many items the method may be ahead.
+    pub(super) fn set_ahead(&self, items: usize) {
+        self.lock().out.set_ahead(items);
+    }
+
+    fn streams(&self) -> &Streams {
+        self.ledger.streams()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_code(&self, state: &mut State) {
+        if std::mem::take(&mut state.code_waits) {
+            self.changed.0.notify_all();
+            self.changed.1.notify_waiters();
+        }
+    }
+
+    /// Has the keeper know of an earlier time than the one it sleeps to.
+    fn remind(&self, state: &mut State, until: Instant) {
+        if until < state.keeper_wakes {
+            state.keeper_wakes = until;
+            self.poke.notify_one();
+        }
+    }
+
+    fn touch(&self, state: &mut State, keep_ms: Option<u64>) {
+        if let Some(keep) = keep_ms {
+            state.keep = Duration::from_millis(keep).min(MAX_TTL);
+        }
+        state.idle_at = Instant::now() + state.keep;
+        self.remind(state, state.idle_at);
+    }
+}
+
+/// What the method's code does.
+impl Line {
+    /// Gives an item; waits on this thread for room.
+    pub(super) fn give(&self, item: &[u8]) -> Result<(), Closed> {
+        let mut state = self.lock();
+        while !state.over && !state.out.has_room() {
+            state.code_waits = true;
+            state = self.changed.0.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.pushed(state, item)
+    }
+
+    /// Gives an item; waits in its future for room.
+    pub(super) async fn give_async(&self, item: &[u8]) -> Result<(), Closed> {
+        loop {
+            // Made before the look, so that a change in between is not missed.
+            let changed = self.changed.1.notified();
+            {
+                let mut state = self.lock();
+                if state.over || state.out.has_room() {
+                    return self.pushed(state, item);
+                }
+                state.code_waits = true;
+            }
+            changed.await;
+        }
+    }
+
+    fn pushed(&self, mut state: MutexGuard<'_, State>, item: &[u8]) -> Result<(), Closed> {
+        if state.over {
+            return Err(Closed);
+        }
+        if item.len() > LARGEST {
+            let message = format!("an item has {} bytes, it may have {LARGEST}", item.len());
+            state.out.end(Err(Fault::new(Code::TooLarge, message)));
+        } else if !state.out.has_ended() {
+            state.out.push(item);
+        }
+        let ended = state.out.has_ended();
+        let answer = self.answer_next(&mut state);
+        drop(state);
+        self.ledger.beat();
+        send([answer]);
+        if ended { Err(Closed) } else { Ok(()) }
+    }
+
+    /// Says how far the method has got.
+    pub(super) fn report(&self, progress: Progress) {
+        let mut state = self.lock();
+        state.out.set_progress(progress);
+        let answer = self.answer_next(&mut state);
+        drop(state);
+        self.ledger.beat();
+        send([answer]);
+    }
+
+    /// Ends the stream from the method's side: what waits is still given out.
+    pub(super) fn finish(&self, outcome: Result<(), Fault>) {
+        let mut state = self.lock();
+        state.out.end(outcome);
+        let answers = [self.answer_next(&mut state), self.answer_put(&mut state)];
+        drop(state);
+        send(answers);
+    }
+
+    /// The next item that the caller has brought; waits on this thread. `None` where there is no more.
+    pub(super) fn receive(&self) -> Option<Vec<u8>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(item) = self.popped(&mut state) {
+                return self.received(state, item);
+            }
+            state.code_waits = true;
+            state = self.changed.0.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// As [`receive`](Self::receive), and waits in its future.
+    pub(super) async fn receive_async(&self) -> Option<Vec<u8>> {
+        loop {
+            let changed = self.changed.1.notified();
+            {
+                let mut state = self.lock();
+                if let Some(item) = self.popped(&mut state) {
+                    return self.received(state, item);
+                }
+                state.code_waits = true;
+            }
+            changed.await;
+        }
+    }
+
+    fn popped(&self, state: &mut State) -> Option<Option<Vec<u8>>> {
+        if state.over { Some(None) } else { state.input.pop() }
+    }
+
+    fn received(&self, mut state: MutexGuard<'_, State>, item: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let answer = if state.input.has_much_room() { self.answer_put(&mut state) } else { None };
+        drop(state);
+        send([answer]);
+        item
+    }
+}
+
+/// What its caller asks for.
+impl Line {
+    /// `$next`: answers with what there is, or once there is something.
+    pub(super) fn next(&self, incoming: Incoming, asked: &Next<'_>, until: Instant) {
+        let (from, max, bytes, keep) = (asked.from, asked.max, asked.bytes, asked.keep_ms);
+        let mut state = self.lock();
+        self.touch(&mut state, keep);
+        let mut answers: [Option<Answer>; 2] = [None, None];
+        // One at a time: the caller has stopped waiting for the one before.
+        let before = state.asks.take();
+        answers[0] = before.map(|asks| refusal(asks.incoming, Code::Cancelled, "another $next has come after it"));
+        answers[1] = match state.out.turn_to(from) {
+            Err(next) => Some(refusal(incoming, Code::BadParams, format!("item {next} is next, and none before it"))),
+            Ok(true) => Some(self.batch(&mut state, incoming)),
+            Ok(false) => {
+                state.asks = Some(Asks { incoming, max, bytes, until });
+                let answer = if max == Some(0) { self.answer_now(&mut state) } else { self.answer_next(&mut state) };
+                if answer.is_none() {
+                    self.remind(&mut state, until);
+                }
+                answer
+            }
+        };
+        drop(state);
+        send(answers);
+    }
+
+    /// Answers the `$next` that waits, where there is anything to tell.
+    fn answer_next(&self, state: &mut State) -> Option<Answer> {
+        if state.out.has_news() { self.answer_now(state) } else { None }
+    }
+
+    fn answer_now(&self, state: &mut State) -> Option<Answer> {
+        let asks = state.asks.take()?;
+        state.out.take(asks.max, asks.bytes);
+        state.idle_at = Instant::now() + state.keep;
+        if state.out.has_much_room() {
+            self.wake_code(state);
+        }
+        Some(self.batch(state, asks.incoming))
+    }
+
+    fn batch(&self, state: &mut State, incoming: Incoming) -> Answer {
+        let (reply, end) = state.out.reply();
+        if end && !state.over {
+            state.over = true;
+            state.ticket = None;
+            // Kept for a while: the last reply may be lost, too.
+            self.streams().linger(&self.id);
+            self.wake_code(state);
+            self.poke.notify_one();
+        }
+        Answer(incoming, reply)
+    }
+
+    /// `$put`: takes what there is room for, or waits until there is some.
+    pub(super) fn put(&self, incoming: Incoming, params: Range<usize>, until: Instant) {
+        let mut state = self.lock();
+        let before = state.puts.replace(Puts { incoming, params, until });
+        let before = before.map(|puts| refusal(puts.incoming, Code::Cancelled, "another $put has come after it"));
+        self.touch(&mut state, None);
+        let answer = self.answer_put(&mut state);
+        if answer.is_none() {
+            self.remind(&mut state, until);
+        }
+        drop(state);
+        send([before, answer]);
+    }
+
+    /// Answers the `$put` that waits, where something of it could be taken.
+    fn answer_put(&self, state: &mut State) -> Option<Answer> {
+        let Puts { incoming, params, until } = state.puts.take()?;
+        let raw = incoming.body().get(params.clone()).map_or(Raw::NIL, Raw::checked_before);
+        let put = match Put::read(raw) {
+            Ok(put) => put,
+            Err(error) => {
+                return Some(refusal(incoming, Code::BadParams, format!("$put takes {{stream, items}}: {error}")));
+            }
+        };
+        if let Some(keep) = put.keep_ms {
+            state.keep = Duration::from_millis(keep).min(MAX_TTL);
+            state.idle_at = Instant::now() + state.keep;
+        }
+        if state.over || state.out.has_ended() {
+            let taken = Taken { credit: 0, end: true, ..state.input.taken() };
+            return Some(taken_reply(incoming, &taken));
+        }
+        match state.input.offer(&put) {
+            Err(fault) => Some(Answer(incoming, Reply::encode_error(&fault))),
+            Ok(Some(taken)) => {
+                self.wake_code(state);
+                Some(taken_reply(incoming, &taken))
+            }
+            Ok(None) => {
+                state.puts = Some(Puts { incoming, params, until });
+                None
+            }
+        }
+    }
+
+    /// Ends the stream from the caller's side: nobody wants the rest. Whether it was open.
+    pub(super) fn close(&self, why: &str) -> bool {
+        self.streams().forget(&self.id);
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.over, true) {
+            return false;
+        }
+        let gone = |incoming| refusal(incoming, Code::Cancelled, why);
+        let asks = state.asks.take().map(|asks| gone(asks.incoming));
+        let puts = state.puts.take().map(|puts| gone(puts.incoming));
+        if let Some(ticket) = state.ticket.take() {
+            // Its code may go on: from now on that counts as a call that nobody waits for.
+            ticket.is_due();
+        }
+        state.code_waits = true;
+        self.wake_code(&mut state);
+        drop(state);
+        self.cancel.tell();
+        self.poke.notify_one();
+        send([asks, puts]);
+        true
+    }
+}
+
+fn taken_reply(incoming: Incoming, taken: &Taken) -> Answer {
+    // Two numbers and a truth value: they serialise.
+    Answer(incoming, Reply::encode_result(taken).unwrap_or_default())
+}
+
+/// What time brings about.
+impl Line {
+    /// Looks after the stream until it is over.
+    pub(super) async fn keep(self: Arc<Self>, departed: impl Future<Output = ()> + Send) {
+        tokio::pin!(departed);
+        while let Some(until) = self.attend() {
+            tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => {}
+                () = self.poke.notified() => {}
+                () = &mut departed => drop(self.close("the caller is gone")),
+            }
+        }
+    }
+
+    /// Does what is due; until when nothing else is, `None` where it is over.
+    fn attend(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        if state.over {
+            return None;
+        }
+        let asks = if state.asks.as_ref().is_some_and(|asks| asks.until <= now) {
+            self.answer_now(&mut state)
+        } else {
+            None
+        };
+        let puts = match state.puts.take_if(|puts| puts.until <= now) {
+            Some(puts) => Some(taken_reply(puts.incoming, &state.input.taken())),
+            None => None,
+        };
+        let waits = [state.asks.as_ref().map(|asks| asks.until), state.puts.as_ref().map(|puts| puts.until)];
+        let waited_for = waits.into_iter().flatten().min();
+        // Whoever waits has not left it alone.
+        let until = waited_for.unwrap_or(state.idle_at);
+        state.keeper_wakes = until;
+        drop(state);
+        send([asks, puts]);
+        if until <= now && waited_for.is_none() {
+            self.close("nobody asked for it for too long");
+            return None;
+        }
+        Some(until)
+    }
+}
