@@ -3,6 +3,9 @@
 use std::fmt;
 use std::ops::Deref;
 
+#[cfg(target_os = "linux")]
+use super::buffers;
+
 /// A received message, without the transport's own header.
 pub struct Body(Bytes);
 
@@ -34,6 +37,15 @@ impl Body {
         match &self.0 {
             Bytes::Nng(_) => &[],
             Bytes::Direct { message, start } => message.get(..*start).unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Bytes::Direct { message, .. } = &mut self.0 {
+            buffers::give(std::mem::take(message));
         }
     }
 }

@@ -7,6 +7,8 @@
 
 mod block_on;
 mod body;
+#[cfg(target_os = "linux")]
+pub(crate) mod buffers;
 mod card;
 #[cfg(target_os = "linux")]
 mod direct;

@@ -378,8 +378,17 @@ impl Incoming {
         self.exchange.show(Way::Out, self.peer(), body);
         match self.on {
             #[cfg(target_os = "linux")]
-            IncomingOn::Direct(incoming) => incoming.reply(body),
+            IncomingOn::Direct(incoming) => incoming.reply(body.into()),
             IncomingOn::Nng(incoming) => incoming.reply(body),
+        }
+    }
+
+    /// As [`reply`](Self::reply), without a copy where the lane can do without.
+    pub fn reply_with(self, body: Vec<u8>) {
+        match self.0 {
+            #[cfg(target_os = "linux")]
+            IncomingOn::Direct(incoming) => incoming.reply(body.into()),
+            IncomingOn::Nng(incoming) => incoming.reply(&body),
         }
     }
 }

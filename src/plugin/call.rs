@@ -77,7 +77,7 @@ pub(super) fn job(
 pub(super) fn answer(incoming: Incoming, outcome: Outcome, tally: &Tally, started: Instant) {
     let (reply, error) = encode(outcome);
     tally.count(error, started.elapsed());
-    incoming.reply(&reply);
+    incoming.reply_with(reply);
 }
 
 /// What is to be done of a call.

@@ -3,13 +3,14 @@
 //! One thread at a time reads it and hands its requests out (`claim`). Replies come from any thread: they go out at
 //! once, except that those made on the claiming thread itself are gathered until it has nothing left to hand out.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, ThreadId};
+use std::thread;
 use std::time::Instant;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -19,17 +20,15 @@ use tokio::sync::watch;
 use super::crew::{Crew, Limits};
 use super::frame::{self, Decoder, Found, Malformed, REQUESTER};
 use super::lock;
+use super::outbound::{GATHERED, Outbound};
 use super::socket::{self, Wait};
 use crate::bus::{Body, Peer};
 
-/// Gathered replies go out when they are this many bytes, for the other side to start reading.
-const GATHERED: usize = 64 * 1024;
+/// A reply of more than this is not copied to those that wait.
+pub(super) const LARGE: usize = 16 * 1024;
 
 /// Unread replies past which a peer's requests stay in its socket.
 const UNREAD: usize = 256 * 1024;
-
-/// What a connection without anything to do may keep of its buffers.
-const KEPT: usize = 4 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -69,19 +68,6 @@ struct Inbound {
     pending: VecDeque<Vec<u8>>,
     /// It broke the protocol: nothing more is read.
     broken: bool,
-}
-
-#[derive(Debug, Default)]
-struct Outbound {
-    bytes: Vec<u8>,
-    written: usize,
-    /// The thread that flushes when it has handed everything out.
-    gathers: Option<ThreadId>,
-    /// Since when the peer has not taken a byte, while the socket is full.
-    stuck: Option<Instant>,
-    /// Nothing follows but the answers to what was handed out.
-    ends: bool,
-    closed: bool,
 }
 
 /// What a read brought.
@@ -223,8 +209,7 @@ impl Connection {
 
     /// Whether so much waits to be read by the peer that its requests have to wait too.
     pub(super) fn is_clogged(&self) -> bool {
-        let outbound = lock(&self.outbound);
-        outbound.bytes.len() - outbound.written > UNREAD
+        lock(&self.outbound).waiting() > UNREAD
     }
 
     /// From now on replies made on this thread are gathered; the others go out at once.
@@ -233,32 +218,24 @@ impl Connection {
     }
 
     /// Writes a reply, or lets it wait for those that follow.
-    fn reply(&self, header: &[u8], body: &[u8]) -> Flushed {
+    fn reply(&self, header: &[u8], body: Cow<'_, [u8]>) -> Flushed {
         let mut outbound = lock(&self.outbound);
         if outbound.closed {
             return Flushed::Done;
         }
-        let head = frame::head(header.len() + body.len());
-        if outbound.bytes.is_empty() && body.len() > GATHERED / 4 {
+        if outbound.is_empty() && body.len() > LARGE {
             // Straight from where it is: a large result is not copied first.
-            let parts = [IoSlice::new(&head), IoSlice::new(header), IoSlice::new(body)];
-            let mut sent = match socket::send(&self.socket, &parts) {
-                Ok(sent) => sent,
-                Err(Errno::AGAIN) => 0,
+            let head = frame::head(header.len() + body.len());
+            match socket::send(&self.socket, &[IoSlice::new(&head), IoSlice::new(header), IoSlice::new(&body)]) {
+                Ok(sent) => outbound.push(header, body, sent),
+                Err(Errno::AGAIN) => outbound.push(header, body, 0),
                 Err(_) => return Flushed::Broken,
-            };
-            for part in parts {
-                let skipped = sent.min(part.len());
-                outbound.bytes.extend_from_slice(&part[skipped..]);
-                sent -= skipped;
             }
             return self.flush_locked(&mut outbound);
         }
-        for part in [&head[..], header, body] {
-            outbound.bytes.extend_from_slice(part);
-        }
+        outbound.push(header, body, 0);
         let gathers = outbound.gathers == Some(thread::current().id());
-        if gathers && outbound.bytes.len() < GATHERED { Flushed::Done } else { self.flush_locked(&mut outbound) }
+        if gathers && outbound.waiting() < GATHERED { Flushed::Done } else { self.flush_locked(&mut outbound) }
     }
 
     pub(super) fn flush(&self) -> Flushed {
@@ -273,10 +250,10 @@ impl Connection {
     }
 
     fn flush_locked(&self, outbound: &mut Outbound) -> Flushed {
-        while outbound.written < outbound.bytes.len() {
-            match socket::send(&self.socket, &[IoSlice::new(&outbound.bytes[outbound.written..])]) {
+        while let Some(next) = outbound.next() {
+            match socket::send(&self.socket, &[IoSlice::new(next)]) {
                 Ok(sent) => {
-                    outbound.written += sent;
+                    outbound.wrote(sent);
                     if let Some(since) = &mut outbound.stuck {
                         *since = Instant::now();
                     }
@@ -290,9 +267,6 @@ impl Connection {
                 Err(_) => return Flushed::Broken,
             }
         }
-        outbound.bytes.clear();
-        outbound.written = 0;
-        outbound.bytes.shrink_to(KEPT);
         if outbound.stuck.take().is_some() {
             self.watch_for_room(false);
         }
@@ -312,7 +286,7 @@ impl Connection {
     /// Whether there is nothing left to answer and nothing left to send.
     pub(super) fn is_done(&self) -> bool {
         let outbound = lock(&self.outbound);
-        outbound.ends && outbound.bytes.is_empty() && self.open.load(Ordering::SeqCst) == 0
+        outbound.ends && outbound.is_empty() && self.open.load(Ordering::SeqCst) == 0
     }
 
     /// Nobody is there any more; whether that is news.
@@ -321,8 +295,7 @@ impl Connection {
         if std::mem::replace(&mut outbound.closed, true) {
             return false;
         }
-        outbound.bytes = Vec::new();
-        outbound.written = 0;
+        outbound.clear();
         outbound.stuck = None;
         drop(outbound);
         let _ = epoll::delete(&*self.epoll, &self.socket);
@@ -373,7 +346,7 @@ impl Incoming {
         }
     }
 
-    pub(in crate::bus) fn reply(self, body: &[u8]) {
+    pub(in crate::bus) fn reply(self, body: Cow<'_, [u8]>) {
         let flushed = self.connection.reply(self.body.header(), body);
         self.crew.flushed(&self.connection, flushed);
     }

@@ -142,6 +142,8 @@ impl Crew {
             // Gone already.
             return;
         }
+        // With less it goes more slowly, no more.
+        let _ = sockopt::set_socket_send_buffer_size(&socket, socket::SEND_BUFFER);
         let connection = self.door.let_in(socket);
         if connection.watch().is_err() {
             self.close(&connection);

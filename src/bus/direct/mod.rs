@@ -11,6 +11,7 @@ mod crew;
 mod door;
 mod frame;
 mod line;
+mod outbound;
 mod pending;
 mod replier;
 mod requester;

@@ -17,6 +17,9 @@ use super::frame::REQUESTER;
 /// Connections that wait to be accepted; the system may allow fewer.
 const BACKLOG: i32 = 1024;
 
+/// What a socket takes before its other side reads, half of a large message; the system may allow less.
+pub(super) const SEND_BUFFER: usize = 512 * 1024;
+
 /// A blocking read returns after this long without a byte, for its caller to look at the clock.
 pub(super) const BLOCKING_READ: Duration = Duration::from_secs(1);
 
@@ -40,6 +43,7 @@ pub(super) fn connect(path: &Path, wait: Duration) -> Result<OwnedFd, Errno> {
         rustix::net::connect(&socket, &address)?;
     }
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(BLOCKING_READ))?;
+    sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
     send(&socket, &[io::IoSlice::new(&REQUESTER)])?;
     Ok(socket)
 }

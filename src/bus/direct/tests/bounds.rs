@@ -105,7 +105,7 @@ fn no_more_requests_are_handed_out_than_there_is_room_for() {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(third.as_mut().poll(&mut context).is_pending(), "more than there is room for");
         drop(third);
-        incoming.reply(b"done");
+        incoming.reply(b"done"[..].into());
         if left > 1 {
             taken.push(block_on(replier.next()).unwrap());
         }
@@ -124,7 +124,7 @@ fn room_that_one_did_not_need_is_for_the_next() {
             begins.send(()).unwrap();
             let _ = lock(&released).recv();
         }
-        incoming.reply(b"done");
+        incoming.reply(b"done"[..].into());
     }));
     let mut callers: Vec<_> = (1..=3).map(|_| Raw::greeted(&endpoint)).collect();
     callers[0].0.write_all(&frame(1, b"first")).unwrap();

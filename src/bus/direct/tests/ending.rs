@@ -44,7 +44,7 @@ fn what_was_sent_before_the_end_is_answered_and_nothing_is_sent_after_it() {
             assert_eq!(way(&requester, b"after", LONG).unwrap_err(), RequestError::NotSent);
             assert_eq!(way(&Requester::dial(&endpoint), b"new", LONG).unwrap_err(), RequestError::NotSent);
             assert!(!endpoint.path().exists());
-            incoming.reply(b"answer");
+            incoming.reply(b"answer"[..].into());
             block_on(ended);
             assert_eq!(*call.join().unwrap().unwrap(), *b"answer");
         });
@@ -62,10 +62,10 @@ fn the_end_waits_for_requests_that_wait_and_for_answers_that_are_read_late() {
     let mut ended = pin!(replier.hang_up());
     let large = vec![1; 100_000];
     for _ in 1..3 {
-        incoming.reply(&large);
+        incoming.reply((&large[..]).into());
         incoming = block_on(replier.next()).unwrap();
     }
-    incoming.reply(&large);
+    incoming.reply((&large[..]).into());
     assert!(is_pending(ended.as_mut()), "nobody has read the answers");
     for id in 1..=3 {
         raw.expect(id, &large);

@@ -36,7 +36,7 @@ fn echo(endpoint: &Endpoint, limits: Limits) -> Replier {
     let replier = Replier::listen_with(endpoint, limits).unwrap();
     replier.attend(Box::new(|incoming, _| {
         let body = incoming.body().to_vec();
-        incoming.reply(&body);
+        incoming.reply(body.into());
     }));
     replier
 }

@@ -20,7 +20,7 @@ fn a_request_that_takes_long_holds_nobody_up() {
             let _ = lock(&released).recv();
         }
         let body = incoming.body().to_vec();
-        incoming.reply(&body);
+        incoming.reply(body.into());
     }));
     let mut raw = Raw::greeted(&endpoint);
     // In one piece: those behind it have been read when it is run, the one before it has been answered.
@@ -43,7 +43,7 @@ fn any_number_of_long_requests_hold_nobody_up() {
     replier.attend(Box::new(move |incoming, _| {
         // Each waits for all the others.
         barrier.wait();
-        incoming.reply(b"together");
+        incoming.reply(b"together"[..].into());
     }));
     let mut raw = Raw::greeted(&endpoint);
     raw.0.write_all(&(0..MANY).flat_map(|id| frame(id, b"")).collect::<Vec<_>>()).unwrap();
