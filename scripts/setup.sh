@@ -24,12 +24,15 @@ missing() {
     # Debian splits ensurepip off: a venv made without it has no pip.
     python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || echo python
     have nngcat || echo nngcat
+    # Not everywhere a package; its tests are skipped where it is missing.
+    have nanocat || [ "$(manager)" != apt-get ] || echo nanocat
 }
 
 package() {
     case $1:$2 in
         apt-get:cc) echo gcc libc6-dev ;;
         apt-get:python) echo python3 python3-venv ;;
+        apt-get:nanocat) echo nanomsg-utils ;;
         apt-get:nngcat | dnf:nngcat) echo nng-utils ;;
         pacman:nngcat | apk:nngcat | brew:nngcat) echo nng ;;
         apk:cc) echo gcc musl-dev ;;

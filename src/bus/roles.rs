@@ -3,6 +3,7 @@
 //! A lane is a way to the same bytes: either side of a connection may be on either. `PLUGBUS_LANE=nng` puts calls
 //! on NNG too, for comparison and where the direct lane is in doubt.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -375,19 +376,19 @@ impl Incoming {
 
     /// Sends the answer; one who is gone does not get it, and that is no error.
     pub fn reply(self, body: &[u8]) {
-        self.exchange.show(Way::Out, self.peer(), body);
-        match self.on {
-            #[cfg(target_os = "linux")]
-            IncomingOn::Direct(incoming) => incoming.reply(body.into()),
-            IncomingOn::Nng(incoming) => incoming.reply(body),
-        }
+        self.send(body.into());
     }
 
     /// As [`reply`](Self::reply), without a copy where the lane can do without.
     pub fn reply_with(self, body: Vec<u8>) {
-        match self.0 {
+        self.send(body.into());
+    }
+
+    fn send(self, body: Cow<'_, [u8]>) {
+        self.exchange.show(Way::Out, self.peer(), &body);
+        match self.on {
             #[cfg(target_os = "linux")]
-            IncomingOn::Direct(incoming) => incoming.reply(body.into()),
+            IncomingOn::Direct(incoming) => incoming.reply(body),
             IncomingOn::Nng(incoming) => incoming.reply(&body),
         }
     }

@@ -1,10 +1,11 @@
 //! Programs that share no code with us: they call our plugin, and we call theirs.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use plugbus::bus::{Card, ProcessId, Requester, Surveyor, block_on};
+use plugbus::bus::{Card, Endpoint, Lane, ProcessId, Requester, Surveyor, block_on};
 use plugbus::config;
 use plugbus::host::CallError;
 use plugbus::host::blocking::Bus;
@@ -12,7 +13,9 @@ use plugbus::supervisor::Supervisor;
 use plugbus::wire::{Answer, Code, PROTOCOL, Phase, Question, Reply, RequestHead, Want};
 use serde_json::{Value, json};
 
-use crate::support::{PluginProcess, RawCaller, eventually, golden, mangos, nngcat, python, refused_requests, text};
+use crate::support::{
+    PluginProcess, RawCaller, eventually, golden, mangos, nanocat, nngcat, python, refused_requests, text, text_on,
+};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const SENTENCE: &str = "Live on time, emit no evil";
@@ -43,9 +46,11 @@ fn pynng_call(plugin: &PluginProcess, arguments: &[&str]) -> Option<Value> {
     Some(output_json(command.arg(plugin.endpoint().as_str()).args(arguments)))
 }
 
-/// Calls over our own requester; an error reads as its code.
+/// Calls over our own requester, on both lanes in turn; an error reads as its code.
 fn call(plugin: &PluginProcess, method: &str, params: &Value) -> Result<Value, String> {
-    let requester = Requester::dial(plugin.endpoint()).unwrap();
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let lane = Lane::ALL[NEXT.fetch_add(1, Ordering::Relaxed) % Lane::ALL.len()];
+    let requester = Requester::dial_on(lane, plugin.endpoint()).unwrap();
     let timeout = Duration::from_secs(30);
     let body = RequestHead::new(method, timeout).encode(params).unwrap();
     let reply = block_on(requester.request(&body, timeout)).unwrap();
@@ -101,33 +106,87 @@ fn terminate(plugin: &PluginProcess) {
 }
 
 #[test]
-fn nngcat_calls_our_plugin() {
-    let Some(mut nngcat) = nngcat() else { return };
-    let plugin = text();
-    let request = plugin.scratch().join("request");
-    std::fs::write(&request, golden("both/request")).unwrap();
-    nngcat.arg("--req").arg("--connect-ipc").arg(plugin.socket()).arg("--file").arg(request);
-    assert_eq!(output(nngcat.args(["--recv-timeout", "30", "--raw"])), golden("both/reply"));
+fn nngcat_and_nanocat_call_our_plugin() {
+    // Both take the same arguments.
+    for program in [nngcat as fn() -> Option<Command>, nanocat] {
+        for lane in Lane::ALL {
+            let Some(mut program) = program() else { continue };
+            let plugin = text_on(lane);
+            let request = plugin.scratch().join("request");
+            std::fs::write(&request, golden("both/request")).unwrap();
+            program.arg("--req").arg("--connect-ipc").arg(plugin.socket()).arg("--file").arg(request);
+            assert_eq!(output(program.args(["--recv-timeout", "30", "--raw"])), golden("both/reply"), "{lane:?}");
+        }
+    }
+}
+
+/// A program that answers every request with the same message; ended when dropped.
+struct Answering(Child, tempfile::TempDir);
+
+impl Answering {
+    fn start(mut program: Command) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let reply = root.path().join("reply");
+        std::fs::write(&reply, golden("both/reply")).unwrap();
+        program.arg("--rep").arg("--bind-ipc").arg(root.path().join("socket")).arg("--file").arg(reply);
+        let child = program.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        Self(child, root)
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn both_lanes_call_nngcat_and_nanocat() {
+    for program in [nngcat as fn() -> Option<Command>, nanocat] {
+        let Some(program) = program() else { continue };
+        let answering = Answering::start(program);
+        let endpoint = Endpoint::ipc(&answering.1.path().join("socket")).unwrap();
+        for lane in Lane::ALL {
+            for way in [
+                |requester: &Requester, body: &[u8], timeout| block_on(requester.request(body, timeout)),
+                Requester::request_blocking,
+            ] {
+                let reply = eventually("it answers", || {
+                    let requester = Requester::dial_on(lane, &endpoint).unwrap();
+                    way(&requester, &golden("both/request"), Duration::from_secs(5)).ok()
+                });
+                assert_eq!(*reply, *golden("both/reply"), "{lane:?}");
+            }
+        }
+    }
 }
 
 #[test]
 fn pynng_calls_our_plugin() {
-    let plugin = text();
-    let Some(reply) = pynng_call(&plugin, &["revert", &json!(SENTENCE).to_string()]) else { return };
+    for lane in Lane::ALL {
+        pynng_calls(&text_on(lane));
+    }
+}
+
+fn pynng_calls(plugin: &PluginProcess) {
+    let Some(reply) = pynng_call(plugin, &["revert", &json!(SENTENCE).to_string()]) else { return };
     assert_eq!(reply, json!({"v": 1, "result": BACKWARDS}));
-    let refused = pynng_call(&plugin, &["revert", "\"x\"", "{\"instance\": \"another\"}"]).unwrap();
+    let refused = pynng_call(plugin, &["revert", "\"x\"", "{\"instance\": \"another\"}"]).unwrap();
     assert_eq!(refused["error"]["code"], "stale_instance");
-    let misspelt = pynng_call(&plugin, &["revrt"]).unwrap();
+    let misspelt = pynng_call(plugin, &["revrt"]).unwrap();
     assert_eq!(misspelt["error"]["code"], "no_method");
     assert!(misspelt["error"]["message"].as_str().unwrap().contains("revert"), "{misspelt}");
 }
 
 #[test]
 fn mangos_calls_our_plugin() {
-    let Some(mut mangos) = mangos() else { return };
-    let plugin = text();
-    mangos.args(["call", plugin.endpoint().as_str(), "revert", &json!(SENTENCE).to_string()]);
-    assert_eq!(output_json(&mut mangos), json!({"v": 1, "result": BACKWARDS}));
+    for lane in Lane::ALL {
+        let Some(mut mangos) = mangos() else { return };
+        let plugin = text_on(lane);
+        mangos.args(["call", plugin.endpoint().as_str(), "revert", &json!(SENTENCE).to_string()]);
+        assert_eq!(output_json(&mut mangos), json!({"v": 1, "result": BACKWARDS}), "{lane:?}");
+    }
 }
 
 #[test]

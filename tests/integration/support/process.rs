@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use plugbus::bus::{BusDir, Endpoint};
+use plugbus::bus::{BusDir, Endpoint, Lane};
 use tempfile::TempDir;
 
 use super::{RawCaller, eventually};
@@ -20,6 +20,13 @@ pub(crate) struct PluginProcess {
 /// The plugin `text` that ships.
 pub(crate) fn text() -> PluginProcess {
     PluginProcess::start(Command::new(env!("CARGO_BIN_EXE_plugbus-text")))
+}
+
+/// The same, serving its calls on that lane.
+pub(crate) fn text_on(lane: Lane) -> PluginProcess {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus-text"));
+    command.env("PLUGBUS_LANE", lane.name());
+    PluginProcess::start(command)
 }
 
 impl PluginProcess {

@@ -1,4 +1,4 @@
-//! What others wrote and this machine may have: NNG's nngcat, Python with pynng, Go with mangos.
+//! What others wrote and this machine may have: NNG's nngcat, nanomsg's nanocat, Python with pynng, Go with mangos.
 //!
 //! A test that needs one of them asks here and ends early where it is missing, which is said aloud. With
 //! `PLUGBUS_TEST_REQUIRE_ALL=1` in the environment, missing is failing.
@@ -16,6 +16,12 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 pub(crate) fn nngcat() -> Option<Command> {
     let found = runs(Command::new("nngcat").arg("--version"));
     found.then(|| Command::new("nngcat")).or_else(|| missing("nngcat (Debian: nng-utils)"))
+}
+
+/// nanocat, of the Debian package nanomsg-utils.
+pub(crate) fn nanocat() -> Option<Command> {
+    let found = runs(Command::new("nanocat").arg("--help"));
+    found.then(|| Command::new("nanocat")).or_else(|| missing("nanocat (Debian: nanomsg-utils)"))
 }
 
 /// A Python with pynng and msgpack.

@@ -17,13 +17,13 @@ use super::*;
 /// The test that runs alone.
 const ALONE: &str = "PLUGBUS_TEST_ALONE";
 
-/// Runs a test of this file in a process of its own, where the limit is nobody else's; true in there.
-fn is_alone(test: &str) -> bool {
+/// Runs a test in a process of its own, where the limit is nobody else's; true in there.
+pub(super) fn is_alone(test: &str) -> bool {
     if std::env::var_os(ALONE).is_some_and(|alone| alone == test) {
         return true;
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", &format!("bus::direct::tests::descriptors::{test}")]).env(ALONE, test);
+    command.args(["--exact", &format!("bus::direct::tests::{test}")]).env(ALONE, test);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = Pid::from_child(&child);
     let (sender, ended) = mpsc::channel();
@@ -86,7 +86,7 @@ impl Drop for Scarcity {
 
 #[test]
 fn who_cannot_be_let_in_is_let_in_later() {
-    if !is_alone("who_cannot_be_let_in_is_let_in_later") {
+    if !is_alone("descriptors::who_cannot_be_let_in_is_let_in_later") {
         return;
     }
     let place = Place::new();
@@ -118,7 +118,7 @@ fn who_cannot_be_let_in_is_let_in_later() {
 
 #[test]
 fn a_full_socket_that_cannot_be_watched_is_tried_again() {
-    if !is_alone("a_full_socket_that_cannot_be_watched_is_tried_again") {
+    if !is_alone("descriptors::a_full_socket_that_cannot_be_watched_is_tried_again") {
         return;
     }
     let place = Place::new();

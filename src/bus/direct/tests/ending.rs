@@ -60,7 +60,7 @@ fn the_end_waits_for_requests_that_wait_and_for_answers_that_are_read_late() {
     raw.0.write_all(&[frame(1, b""), frame(2, b""), frame(3, b"")].concat()).unwrap();
     let mut incoming = block_on(replier.next()).unwrap();
     let mut ended = pin!(replier.hang_up());
-    let large = vec![1; 100_000];
+    let large = vec![1; 200_000];
     for _ in 1..3 {
         incoming.reply((&large[..]).into());
         incoming = block_on(replier.next()).unwrap();

@@ -31,6 +31,56 @@ fn a_stream_may_come_in_any_two_pieces_and_a_byte_at_a_time() {
 }
 
 #[test]
+fn a_reply_may_come_in_any_two_pieces_or_with_others_in_one() {
+    for way in ways() {
+        let place = Place::new();
+        let listener = UnixListener::bind(place.endpoint().path()).unwrap();
+        let requester = Requester::dial(&place.endpoint());
+        thread::scope(|scope| {
+            const LENGTH: usize = HEAD + 4 + 3;
+            let calls = scope.spawn(|| {
+                for _ in 0..=LENGTH {
+                    assert_eq!(*way(&requester, b"abc", LONG).unwrap(), *b"abc");
+                }
+            });
+            let mut raw = accept(&listener);
+            for at in 0..=LENGTH {
+                let request = raw.receive().unwrap();
+                let reply = [&head(request.len())[..], &request].concat();
+                // One that nobody waits for, in front and in the same piece.
+                raw.0.write_all(&[&frame(0x7777, b"never"), &reply[..at]].concat()).unwrap();
+                thread::yield_now();
+                raw.0.write_all(&reply[at..]).unwrap();
+            }
+            calls.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_replier_that_greets_a_byte_at_a_time_is_waited_for() {
+    for way in ways() {
+        let place = Place::new();
+        let listener = UnixListener::bind(place.endpoint().path()).unwrap();
+        let requester = Requester::dial(&place.endpoint());
+        thread::scope(|scope| {
+            let call = scope.spawn(|| way(&requester, b"abc", LONG).map(|body| body.to_vec()));
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(LONG)).unwrap();
+            let mut raw = Raw(stream);
+            for byte in REPLIER {
+                raw.0.write_all(&[byte]).unwrap();
+                thread::yield_now();
+            }
+            raw.0.read_exact(&mut [0; 8]).unwrap();
+            let request = raw.receive().unwrap();
+            raw.0.write_all(&[&head(request.len())[..], &request].concat()).unwrap();
+            assert_eq!(call.join().unwrap(), Ok(b"abc".to_vec()));
+        });
+    }
+}
+
+#[test]
 fn an_id_used_twice_is_answered_twice() {
     let place = Place::new();
     let endpoint = place.endpoint();
