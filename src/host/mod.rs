@@ -16,6 +16,7 @@ mod discovery;
 mod error;
 mod links;
 mod request;
+mod span;
 mod stream;
 #[cfg(test)]
 #[cfg(feature = "plugin")]

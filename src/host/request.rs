@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 
 use super::discovery::{Age, Cards, SUPERVISOR, Target};
 use super::links::{Chosen, Held, Links};
+use super::span::Traced;
 use super::stream::{Line, Reader, Writer};
 use super::{Bus, CallError};
 use crate::bus::{Body, Card, RequestError};
@@ -134,8 +136,17 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Finds an instance that takes the call, and waits for its reply.
+    /// Carries the call out, as a span of a trace where there is one.
     async fn exchange<P: Serialize + ?Sized>(self, params: &P) -> Result<Answer, CallError> {
+        let Some(Traced { trail, span }) = Traced::begin(self.trail, self.target) else {
+            return self.carry_out(params).await;
+        };
+        // Apart, so that the future of a call that nobody traces does not grow by this one.
+        Box::pin(Request { trail: Some(&trail), ..self }.carry_out(params).instrument(span)).await
+    }
+
+    /// Finds an instance that takes the call, and waits for its reply.
+    async fn carry_out<P: Serialize + ?Sized>(self, params: &P) -> Result<Answer, CallError> {
         if self.trail.is_some_and(Trail::is_too_deep) {
             return Err(CallError::TooDeep);
         }

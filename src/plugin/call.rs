@@ -8,12 +8,13 @@ use std::time::Instant;
 
 use tokio::task::{self, JoinError};
 use tokio::time::timeout_at;
+use tracing::{Instrument as _, Span};
 
 use super::Context;
 use super::admission::{Pass, Waiting};
 use super::builder::Method;
 use super::cancel::Cancel;
-use super::handler::{Job, Outcome, Prepare};
+use super::handler::{Job, Outcome};
 use super::ledger::Ticket;
 use super::tally::Tally;
 use crate::bus::Incoming;
@@ -37,7 +38,7 @@ impl Call {
         let departed = incoming.departed();
         let work = async {
             // Read here, not before its turn: until then a call is only its bytes.
-            let read = || job(&incoming, params, &method.prepare, context);
+            let read = || job(&incoming, params, &method, context);
             let (job, pass, timed) = match next {
                 Next::Wait(waiting) => {
                     let pass = waiting.turn().await?;
@@ -66,11 +67,25 @@ impl Call {
 pub(super) fn job(
     incoming: &Incoming,
     params: Option<Range<usize>>,
-    prepare: &Prepare,
+    method: &Method,
     context: Context,
 ) -> Result<Job, Fault> {
     let params = params.and_then(|params| incoming.body().get(params)).map_or(Raw::NIL, Raw::checked_before);
-    prepare(params, context, incoming)
+    if !tracing::enabled!(target: "plugbus::call", tracing::Level::DEBUG) {
+        return (method.prepare)(params, context, incoming);
+    }
+    let span = span(method, &context);
+    let job = span.in_scope(|| (method.prepare)(params, context, incoming))?;
+    Ok(match job {
+        Job::Blocking(run) => Job::Blocking(Box::new(move || span.in_scope(run))),
+        Job::Async(running) => Job::Async(Box::pin(running.instrument(span))),
+    })
+}
+
+/// What the method does for this call, for whoever listens to `tracing`.
+fn span(method: &Method, context: &Context) -> Span {
+    let (plugin, method, traceparent) = (context.plugin(), &*method.info.name, context.traceparent());
+    tracing::debug_span!(target: "plugbus::call", "serve", plugin, method, traceparent)
 }
 
 /// Counts the call and sends its reply.

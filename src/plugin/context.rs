@@ -24,6 +24,10 @@ impl Context {
         Self { deadline: ticket.deadline(), cancel: ticket.cancel(), ledger: Arc::clone(ledger), trail, life: None }
     }
 
+    pub(super) fn plugin(&self) -> &str {
+        self.ledger.plugin()
+    }
+
     /// Notes that the call opens a stream; its ledger.
     pub(super) fn becomes_stream(&mut self, life: Arc<Life>) -> Arc<Ledger> {
         self.life = Some(life);
@@ -60,6 +64,12 @@ impl Context {
     /// Says that a long call gets somewhere, so that the supervisor does not take it for wedged.
     pub fn beat(&self) {
         self.ledger.beat();
+    }
+
+    /// The trace this call is part of, as W3C Trace Context writes it; `None` where its caller named none.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.trail.traceparent.as_deref()
     }
 
     /// Which calls this one is nested in, and its trace context.

@@ -70,7 +70,7 @@ impl Call {
         // What the method may expect of any thread it is run on.
         let _entered = runtime.enter();
         let context = self.context.clone();
-        match guarded(|| job(&self.incoming, self.params.clone(), &self.method.prepare, context)) {
+        match guarded(|| job(&self.incoming, self.params.clone(), &self.method, context)) {
             Ok(Ok(job)) if self.method.pace.is_slow() => drop(runtime.spawn(self.go_on(Next::Begin(job, pass)))),
             Ok(Ok(job)) => self.begin(job, pass, turn, runtime),
             Ok(Err(fault)) | Err(fault) => {

@@ -20,6 +20,7 @@ pub(super) struct Ledger {
     streams: Streams,
     /// How many of what runs are streams.
     open_streams: AtomicUsize,
+    plugin: String,
     /// What is counted of each method.
     tallies: Vec<(String, Arc<Tally>)>,
     beat: AtomicU64,
@@ -39,8 +40,13 @@ struct Running {
 }
 
 impl Ledger {
-    pub(super) fn of(tallies: Vec<(String, Arc<Tally>)>) -> Self {
-        Self { tallies, ..Self::default() }
+    pub(super) fn of(plugin: &str, tallies: Vec<(String, Arc<Tally>)>) -> Self {
+        Self { plugin: plugin.to_owned(), tallies, ..Self::default() }
+    }
+
+    /// The name of the plugin whose calls these are.
+    pub(super) fn plugin(&self) -> &str {
+        &self.plugin
     }
 
     /// Notes that a call was accepted; it is over when the ticket is dropped.
@@ -223,7 +229,7 @@ mod tests {
     #[test]
     fn the_ledger_knows_what_runs() {
         let tally = Arc::new(Tally::default());
-        let ledger = Arc::new(Ledger::of(vec![("a".into(), Arc::clone(&tally))]));
+        let ledger = Arc::new(Ledger::of("p", vec![("a".into(), Arc::clone(&tally))]));
         let long = Duration::from_secs(60);
         let (mut a, mut b) = (ledger.begin(Some("a"), long), ledger.begin(None, long));
         a.begins();

@@ -68,7 +68,7 @@ impl Server {
         let methods: BTreeMap<_, _> =
             plugin.methods.into_iter().map(|(name, method)| (name, Arc::new(method))).collect();
         let tallies = methods.iter().map(|(name, method)| (name.clone(), Arc::clone(&method.tally)));
-        let ledger = Arc::new(Ledger::of(tallies.collect()));
+        let ledger = Arc::new(Ledger::of(name, tallies.collect()));
         let who = Identity { name: name.to_owned(), instance: instance.to_owned(), info };
         let who = Arc::new(who);
         let presence = respondent.as_ref().map(Respondent::presence);

@@ -13,6 +13,7 @@ mod shown;
 mod stats;
 mod stream;
 mod survey;
+mod traceparent;
 mod trail;
 
 pub use call::{DEFAULT_TTL, MAX_TTL, Reply, Request, RequestHead};
@@ -27,6 +28,7 @@ pub use shown::Shown;
 pub use stats::{Latency, MethodStats, Stats};
 pub use stream::{Batch, Close, IDLE, Items, Next, Opened, Progress, Put, Taken};
 pub use survey::{Answer, Info, Load, Phase, Question, Want};
+pub use traceparent::{InvalidTraceparent, Traceparent};
 pub use trail::{MAX_CALL_DEPTH, Trail};
 
 /// The protocol version spoken here, as in `PLUGBUS_PROTOCOL` and the field `v`.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
+use plugbus::wire::Traceparent;
 
 use crate::{complete, exit_code};
 pub(crate) use orders::{Add, Names, Reload, Restart, Scale, Stop, Waiting};
@@ -186,6 +187,9 @@ pub(crate) struct Call {
     /// The one instance that may answer
     #[arg(long, value_name = "INSTANCE", add = ArgValueCandidates::new(complete::instances))]
     pub(crate) instance: Option<String>,
+    /// The trace that the call is part of, as W3C Trace Context has it [env: TRACEPARENT]
+    #[arg(long, value_name = "00-TRACE-SPAN-FLAGS")]
+    pub(crate) traceparent: Option<Traceparent>,
     /// Send the arguments even where the method's schema forbids them
     #[arg(long)]
     pub(crate) unchecked: bool,
@@ -219,7 +223,7 @@ pub(crate) struct Status {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Stats {
     /// Whose; all but the supervisor's without any
-    #[arg(value_name = "PLUGIN")]
+    #[arg(value_name = "PLUGIN", add = ArgValueCandidates::new(complete::plugins))]
     pub(crate) plugins: Vec<String>,
     /// A line for each instance, instead of one for all of them together
     #[arg(long)]

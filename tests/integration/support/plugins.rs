@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plugbus::plugin::{Failure, Plugin};
+use plugbus::plugin::{Context, Failure, Plugin};
 
 /// Fast enough that silence is noticed soon, slow enough that a busy machine is not taken for it.
 pub(crate) const QUICK: &str = "[survey]\ninterval = '250ms'\ndeadline = '250ms'\nmisses = 3\n";
@@ -63,6 +63,10 @@ fn act_as_plugin() {
     let Ok(limits) = std::env::var(ACT_AS_PLUGIN) else { return };
     let (concurrency, queue) = limits.split_once(',').unwrap();
     let turns = AtomicU64::new(0);
+    let spans = tracing_subscriber::fmt::format::FmtSpan::NEW;
+    let log =
+        tracing_subscriber::fmt().with_env_filter("plugbus::call=debug").with_span_events(spans).with_ansi(false);
+    log.with_writer(std::io::stderr).init();
     let plugin = Plugin::new("sdk", "1.2.3")
         .concurrency(concurrency.parse().unwrap())
         .queue(queue.parse().unwrap())
@@ -79,6 +83,9 @@ fn act_as_plugin() {
                 thread::park_timeout(Duration::from_millis(5));
             }
             Ok::<_, Failure>(turns.fetch_add(1, Ordering::SeqCst))
+        })
+        .method("traceparent", "The trace that the call is part of.", |(): (), context: Context| {
+            Ok::<_, Failure>(context.traceparent().map(str::to_owned))
         })
         .method("echo", "Gives back what it is given.", |text: String| Ok::<_, Failure>(text))
         .method("swallow", "Takes anything.", |_: serde_json::Value| Ok::<_, Failure>(()))

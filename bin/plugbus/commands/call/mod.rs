@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use plugbus::host::CallError;
 use plugbus::host::blocking::Bus;
-use plugbus::wire::{MethodInfo, Schema};
+use plugbus::wire::{InvalidTraceparent, MethodInfo, Schema, Traceparent, Trail};
 use serde_json::Value;
 
 use self::params::Param;
@@ -43,8 +43,27 @@ pub(super) fn run(settings: &Settings, args: &Call) -> Result<(), CommandError> 
     if let Some(instance) = &args.instance {
         request = request.instance(instance);
     }
+    let trail = trail(args.traceparent);
+    request = request.trail(&trail);
     let result = request.call_raw(&params).map_err(explain)?;
     output::print_raw(|out| result::write(out, &result, args.output))
+}
+
+/// The trace that was named, or else that of the script this is run by.
+fn trail(named: Option<Traceparent>) -> Trail {
+    let set = |variable| std::env::var(variable).ok().filter(|value| !value.is_empty());
+    let mut trail = Trail::default();
+    let inherited = || match set("TRACEPARENT")?.parse() {
+        Ok(traceparent) => Some(traceparent),
+        Err(error) => {
+            let error: InvalidTraceparent = error;
+            output::warn(format!("$TRACEPARENT is not heeded: {error}"));
+            None
+        }
+    };
+    trail.traceparent = named.or_else(inherited).map(|traceparent| traceparent.to_string());
+    trail.tracestate = set("TRACESTATE").filter(|_| trail.traceparent.is_some());
+    trail
 }
 
 /// What the instances say of the method, and how much of the time is left.
