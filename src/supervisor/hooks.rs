@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::journal::Journal;
 use super::output::Queue;
+use super::process::inherits_nothing;
 use super::unit::duration_in_words;
 use super::{EventKind, EventSpec, HookSpec};
 use crate::bus::BusDir;
@@ -129,7 +130,8 @@ struct Running {
 impl Running {
     fn start(command: &[String], call: &HookCall) -> std::io::Result<Self> {
         let (program, arguments) = command.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .env("PLUGBUS_EVENT", call.kind.as_str())
             .env("PLUGBUS_EVENT_PLUGIN", &call.plugin)
@@ -137,8 +139,8 @@ impl Running {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
+        let mut child = inherits_nothing(&mut command).spawn()?;
         let (tell, exited) = oneshot::channel();
         let (stdin, pid) = (child.stdin.take(), Pid::from_child(&child));
         let line = format!("{}\n", call.json);

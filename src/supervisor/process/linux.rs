@@ -9,6 +9,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::exit_info::{exit_of, exit_state};
+pub(in crate::supervisor) use super::start::inherits_nothing;
 pub(super) use super::start::start;
 use super::table::{Row, status_of_zombie};
 use crate::bus::ProcessId;

@@ -45,7 +45,7 @@ pub(super) use error::SpawnError;
 pub(super) use group::leads_group_of;
 pub(super) use reaper::Reaper;
 pub(super) use relatives::{Strays, started_on};
-pub(super) use system::{age_of, group_of};
+pub(super) use system::{age_of, group_of, inherits_nothing};
 pub(super) use tree::{Survivor, Tree};
 
 use super::SoftSignal;

@@ -108,6 +108,11 @@ pub(super) fn start(launch: &Launch, _: Option<&Entry>) -> io::Result<Started> {
     Ok(Started { pid: Pid::from_child(&child), stdout: stdout.into(), stderr: stderr.into() })
 }
 
+/// Nothing to do here: std starts a program without what is marked close-on-exec, and there is no more to be had.
+pub(in crate::supervisor) fn inherits_nothing(command: &mut Command) -> &mut Command {
+    command
+}
+
 impl Launch {
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);

@@ -20,6 +20,7 @@ use super::Place;
 use super::link::Link;
 use super::message::{News, Wish};
 use crate::bus::ProcessId;
+use crate::supervisor::process::inherits_nothing;
 
 /// How long a sink may take to say who it is: it has to be executed first, on a busy machine.
 const GREETING: Duration = Duration::from_secs(10);
@@ -167,7 +168,8 @@ fn spawn(place: &Place) -> io::Result<Child> {
         .command
         .split_first()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the sink's command is empty"))?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .arg(&place.bus)
         .stdin(OwnedFd::from(listener))
@@ -176,8 +178,8 @@ fn spawn(place: &Place) -> io::Result<Child> {
         .stderr(Stdio::piped())
         // It needs nothing of ours, and outlives us.
         .env_clear()
-        .current_dir("/")
-        .spawn()
+        .current_dir("/");
+    inherits_nothing(&mut command).spawn()
 }
 
 fn kill(id: ProcessId) {

@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use rustix::process::{Resource, Rlimit};
 
 use super::image::Image;
+use super::inheritance::keep_descriptors;
 
 /// All that a child is to do, made ready before its birth.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl Steps {
         if let Some(cwd) = &self.cwd {
             rustix::process::chdir(cwd.as_c_str())?;
         }
+        keep_descriptors();
         // Last: from here on a signal ends it.
         hear_signals();
         Ok(())

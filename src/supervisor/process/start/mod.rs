@@ -2,12 +2,13 @@
 //!
 //! std's `Command` cannot have a child born into its cgroup, and joining one afterwards waits for every processor
 //! of the machine. [`birth`] makes the child, [`child`] has the steps it takes up to its program, [`image`] what it
-//! executes. All that needs memory is made before the birth: of the child's threads only one is left, and a lock of
+//! executes, [`inheritance`] what it does not get. All that needs memory is made before the birth: of the child's threads only one is left, and a lock of
 //! the others stays locked.
 
 mod birth;
 mod child;
 mod image;
+mod inheritance;
 
 use std::ffi::CString;
 use std::fs::File;
@@ -22,6 +23,7 @@ use super::{Entry, Launch};
 use birth::Born;
 use child::Steps;
 use image::Image;
+pub(in crate::supervisor) use inheritance::inherits_nothing;
 
 /// A child whose program was executed, and the ends of its output.
 #[derive(Debug)]
@@ -111,6 +113,13 @@ mod tests {
         assert!(signals.lines().next().is_some_and(|blocked| blocked.ends_with("\t0000000000000000")), "{signals}");
         // Rust programs do not hear of it; others end by it, as they are used to.
         assert_eq!(outcome("kill -PIPE $$", None), (String::new(), None, Some(13)));
+    }
+
+    #[test]
+    fn a_child_inherits_its_streams_and_nothing_else() {
+        let others = inheritance::tests::unmarked();
+        let looks = format!("test ! -e /proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&others));
+        assert_eq!(outcome(&looks, None), (String::new(), Some(0), None));
     }
 
     #[test]
