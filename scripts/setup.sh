@@ -26,6 +26,7 @@ missing() {
     have nngcat || echo nngcat
     # Not everywhere a package; its tests are skipped where it is missing.
     have nanocat || [ "$(manager)" != apt-get ] || echo nanocat
+    have minisign || echo minisign
 }
 
 package() {

@@ -8,6 +8,8 @@
 //! with [`supervisor`] and [`config`]. `docs/architecture.md` is the map, `docs/protocol.md` the wire.
 
 pub mod bus;
+#[cfg(feature = "trust")]
+pub mod trust;
 pub mod wire;
 
 #[cfg(feature = "config")]

@@ -55,6 +55,9 @@ pub(crate) enum CommandError {
     /// A signal ended the command before it was done.
     #[error("interrupted by {0}")]
     Interrupted(&'static str),
+    /// Something is not what somebody vouched for, or cannot be vouched for.
+    #[error("{0}")]
+    Trust(String),
     /// The demo did not go as it should.
     #[error("the demo failed: {0}")]
     Demo(String),

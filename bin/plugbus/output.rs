@@ -73,6 +73,12 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), CommandError> {
     })
 }
 
+/// Asks whoever sits at the terminal; the answer is typed on the same line.
+pub(crate) fn ask(question: &str) {
+    let mut out = anstream::stderr().lock();
+    let _ = write!(out, "{question}").and_then(|()| out.flush());
+}
+
 /// Says something that is not the result.
 pub(crate) fn warn(message: impl Display) {
     tell("warning", AnsiColor::Yellow.on_default().bold(), &message.to_string());

@@ -50,6 +50,11 @@ impl Settings {
         found.map_err(|error| CommandError::Call(error.into()))
     }
 
+    /// The directory of that bus, whether it is there or not.
+    pub(crate) fn bus_directory(&self, bus: &str) -> Result<BusDir, CommandError> {
+        BusDir::locate(bus).map_err(|error| CommandError::Call(error.into()))
+    }
+
     /// The configuration in these files, or where one is looked for; its bus gives way to the one that was named.
     pub(crate) fn configuration(&self, paths: &[PathBuf]) -> Result<Loaded, CommandError> {
         let found = match paths {

@@ -26,9 +26,11 @@ mod traps;
 pub use block_on::block_on;
 pub use body::Body;
 pub use card::{Card, new_instance};
+#[cfg(feature = "trust")]
+pub(crate) use directory::read_start;
+#[cfg(any(feature = "supervisor", feature = "sign"))]
+pub(crate) use directory::write_whole;
 pub use directory::{BusDir, BusLock};
-#[cfg(feature = "supervisor")]
-pub(crate) use directory::{read_start, write_whole};
 pub use endpoint::Endpoint;
 pub use error::{BusError, RequestError};
 pub use nng::{Answers, PeerEvent, Publisher, Subscriber, Surveyor};

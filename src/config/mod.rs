@@ -15,6 +15,7 @@ mod search;
 mod source;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod validate;
 
 use std::path::{Path, PathBuf};
@@ -78,7 +79,9 @@ fn load_with(paths: &[impl AsRef<Path>], programs: &Programs) -> Result<Loaded, 
     let built_in = Source { path: DEFAULTS_NAME.into(), text: DEFAULTS.to_owned() };
     let (files, unreadable) = source::collect(paths);
     let sources: Vec<_> = std::iter::once(built_in).chain(files).collect();
-    compile(&sources, unreadable, programs)
+    let mut loaded = compile(&sources, unreadable, programs)?;
+    loaded.spec.trust.lock = trust::lock_path(paths);
+    Ok(loaded)
 }
 
 /// From texts to a spec; the first source holds the defaults.

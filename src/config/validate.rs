@@ -12,9 +12,11 @@ use super::program::{Programs, tidy};
 use super::raw::{Field, Layer, Name, OnSupervisorExit, OrphanTimeout, RawBackoff, RawFile, RawPlugin, RawRun};
 use super::report::{Report, quote};
 use super::source::Place;
+use super::trust;
 use crate::supervisor::{
     BackoffSpec, EventSpec, HookSpec, IntensitySpec, LogSpec, PluginSpec, SupervisorSpec, SurveySpec,
 };
+use crate::trust::TrustSpec;
 use crate::wire::check_plugin_name;
 
 /// The name under which the supervisor itself is on the bus.
@@ -45,6 +47,7 @@ pub(super) fn validate(
             check_orphans(&plugin.run, report);
         }
         dependencies::check(&plugins, report);
+        trust::check(raw, &plugins, report);
     }
     build(raw, &plugins, programs, report)
 }
@@ -154,6 +157,7 @@ fn build(
             kinds: get(&raw.events.kinds)?,
             timeout: get(&raw.events.timeout)?,
         },
+        trust: TrustSpec { keys: trust::keys(raw.trust.keys.as_ref()?, report)?, ..TrustSpec::default() },
         sink: None,
         cgroup: get(&raw.bus.cgroup)?,
         adopts_orphans: false,
@@ -178,7 +182,9 @@ fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>
     let command = resolve(plugin.command.as_ref()?, programs, report)?;
     let cwd = tidy(&report.source(plugin.at).directory().join(get(&plugin.run.cwd)?));
     let (after, requires) = (names(&plugin.after)?, names(&plugin.requires)?);
-    Some(PluginSpec { name: plugin.name.clone(), command, cwd, after, requires, ..build_run(&plugin.run)? })
+    let base = report.source(plugin.at).directory();
+    let files = names(&plugin.files)?.iter().map(|file| tidy(&base.join(file))).collect();
+    Some(PluginSpec { name: plugin.name.clone(), command, files, cwd, after, requires, ..build_run(&plugin.run)? })
 }
 
 /// What a plugin is like that says nothing of its own; one that is added later starts where the supervisor does.
@@ -188,6 +194,8 @@ fn build_run(run: &RawRun) -> Option<PluginSpec> {
     Some(PluginSpec {
         name: String::new(),
         command: Vec::new(),
+        trust: get(&run.trust)?,
+        files: Vec::new(),
         cwd: Some(PathBuf::from(get(cwd)?)).filter(|cwd| cwd.is_absolute()).unwrap_or_default(),
         env: env.collect::<Option<_>>()?,
         replicas: get(replicas)?,

@@ -1,6 +1,7 @@
 //! The supervisor from outside: start it, ask it, stop it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -10,12 +11,14 @@ use super::dispatcher::{Dispatcher, NotReady, Request, Setting};
 use super::journal::Journal;
 use super::output::Output;
 use super::policy::dependency::start_order;
-use super::process::{Cgroups, Reaper};
+use super::process::{Cgroups, Reaper, hold};
+use super::rebuilt;
 use super::report::{ReloadReport, StatusReport, SurveyReport};
 use super::startup::find_inheritance;
 use super::survey::Survey;
 use super::{CgroupUse, SupervisorError, SupervisorSpec};
 use crate::bus::{BusDir, BusError, BusLock, Lane, Publisher};
+use crate::trust::Warden;
 
 /// How long a child that was being started may keep the lock of a supervisor that was killed.
 const LEFT_OVER: Duration = Duration::from_secs(2);
@@ -101,6 +104,11 @@ impl Supervisor {
         let control = Control::start(&dir, &requests, reloader.clone(), &spec)?;
         let (owner, of_dispatcher) = watch::channel(());
         let (end, ended) = watch::channel(None);
+        let fallback = dir.state_dir().join("plugbus.lock");
+        let warden = Arc::new(Warden::new(spec.trust.clone(), fallback).with_hold(hold));
+        if spec.trust.accepts_changes {
+            tokio::spawn(rebuilt::watch(Arc::clone(&warden), requests.downgrade()));
+        }
         let setting = Setting {
             spec,
             dir: dir.clone(),
@@ -110,6 +118,8 @@ impl Supervisor {
             inheritance,
             survey,
             requests: to_dispatcher,
+            itself: requests.downgrade(),
+            warden,
             owner: of_dispatcher,
         };
         let dispatcher = Dispatcher::new(setting, Instant::now());

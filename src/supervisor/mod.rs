@@ -38,6 +38,7 @@ mod operator;
 mod output;
 mod policy;
 mod process;
+mod rebuilt;
 mod report;
 mod spec;
 mod startup;

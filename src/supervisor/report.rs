@@ -73,6 +73,12 @@ pub struct PluginStatus {
     pub last_line: Option<String>,
     /// Lines of its output that were dropped because they came faster than they could be written.
     pub dropped_lines: u64,
+    /// By what its process was trusted when it was started, in words: `locked, pinned at 2026-11-25T22:14:45Z`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trust: String,
+    /// Why its program is not trusted as it is now: it failed for that, or runs what was trusted before.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub refusal: String,
 }
 
 /// Why and when a process ended.

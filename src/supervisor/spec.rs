@@ -1,12 +1,17 @@
 //! How a bus and its plugins are to be run, validated; `config` makes these from files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::bus::Lane;
+use crate::trust::{Subject, Trust, TrustSpec};
+
+/// Where a program is looked for without a `PATH`, as by every shell.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// A whole bus: what `plugbus supervise` is given.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +29,8 @@ pub struct SupervisorSpec {
     pub log: LogSpec,
     /// Who is told when a plugin is in trouble.
     pub events: EventSpec,
+    /// By what programs are judged before they are started.
+    pub trust: TrustSpec,
     /// The command of the process that reads and keeps it; `None` where the supervisor does that itself.
     ///
     /// A process of its own goes on when the supervisor is killed; without one, plugins that print are killed with it
@@ -137,6 +144,10 @@ pub struct PluginSpec {
     pub name: String,
     /// The program, found and absolute where it could be found, and its arguments.
     pub command: Vec<String>,
+    /// What has to be known of its program before it is started.
+    pub trust: Trust,
+    /// Files, directories and patterns, absolute, that are judged with its program.
+    pub files: Vec<PathBuf>,
     /// Where the plugin runs.
     pub cwd: PathBuf,
     /// Variables it is given beside the supervisor's own environment.
@@ -172,6 +183,20 @@ pub struct PluginSpec {
 }
 
 impl PluginSpec {
+    /// What is judged before it is started.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        let search = self.env.get("PATH").map(OsString::from).or_else(|| std::env::var_os("PATH"));
+        Subject {
+            plugin: self.name.clone(),
+            level: self.trust,
+            command: self.command.clone(),
+            cwd: self.cwd.clone(),
+            files: self.files.clone(),
+            search: search.unwrap_or_else(|| DEFAULT_PATH.into()),
+        }
+    }
+
     /// All plugins that it starts after.
     pub(crate) fn dependencies(&self) -> impl Iterator<Item = &str> + Clone {
         self.requires.iter().chain(&self.after).map(String::as_str)

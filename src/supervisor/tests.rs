@@ -13,6 +13,7 @@ use crate::plugin::{Failure, Plugin};
 use crate::supervisor::process::Tree;
 use crate::supervisor::process::tests::{Ends, EndsTree};
 use crate::supervisor::unit::sample_spec;
+use crate::trust::{Trust, TrustSpec};
 use crate::wire::{Answer, Code, Fault, Info, Phase, Question, Reply, RequestHead, Want};
 
 /// Far longer than anything here takes, on any machine.
@@ -56,6 +57,8 @@ pub(super) fn plugin(name: &str, command: &[&str]) -> PluginSpec {
     PluginSpec {
         name: name.into(),
         command: command.iter().map(|word| (*word).to_owned()).collect(),
+        trust: Trust::Any,
+        files: Vec::new(),
         cwd: std::env::temp_dir(),
         backoff: BackoffSpec {
             min: Duration::from_millis(20),
@@ -85,6 +88,7 @@ fn spec(directory: &Path, plugins: Vec<PluginSpec>) -> SupervisorSpec {
         survey: SurveySpec { interval: Duration::from_millis(100), deadline: Duration::from_millis(500), misses: 8 },
         log: LogSpec { max_size: 1 << 20, keep: 2, max_age: Duration::MAX },
         events: EventSpec { on_event: None, kinds: Vec::new(), timeout: LONG },
+        trust: TrustSpec::default(),
         sink: None,
         cgroup: CgroupUse::Auto,
         adopts_orphans: false,

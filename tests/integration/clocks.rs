@@ -11,8 +11,12 @@ use crate::support::{LONG, QUICK, Stage, jumping_clock, misbehaving, signal, tex
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Where lines of logs and of `status` are stamped, and nothing else is done with it.
-const STAMPS: [&str; 3] =
-    ["src/supervisor/journal.rs", "src/supervisor/output/chunk.rs", "src/supervisor/output/writer.rs"];
+const STAMPS: [&str; 4] = [
+    "src/supervisor/journal.rs",
+    "src/supervisor/output/chunk.rs",
+    "src/supervisor/output/writer.rs",
+    "src/trust/stamp.rs",
+];
 
 /// Where log files and lines of earlier processes are found to be old: no other clock has run since.
 const AGES: [&str; 2] = ["src/supervisor/output/file.rs", "bin/plugbus/tail/since.rs"];

@@ -46,4 +46,5 @@ mod supervise;
 mod support;
 mod trace;
 mod trees;
+mod trust;
 mod upgrade;

@@ -43,6 +43,23 @@ fn every_command_does_what_the_readme_says() {
     session.finish().unwrap_or_else(|problem| panic!("{problem}"));
 }
 
+/// What docs/security.md says of signed plugins, in an empty directory.
+#[test]
+fn every_command_does_what_the_page_on_security_says() {
+    let page = std::fs::read_to_string(root().join("docs/security.md")).expect("docs/security.md");
+    let steps = markdown::steps(&page).unwrap_or_else(|problem| panic!("{problem}"));
+    assert!(steps.len() > 5, "the page has {} commands", steps.len());
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let mut session = Session::start(place.path());
+    let programs = Path::new(env!("CARGO_BIN_EXE_plugbus")).parent().expect("a directory");
+    let path = format!("export PATH='{}':\"$PATH\"", programs.display());
+    let first = Step { line: 0, command: path, prints: Vec::new() };
+    for step in [&first].into_iter().chain(&steps) {
+        session.run(step).unwrap_or_else(|problem| panic!("docs/security.md: {problem}"));
+    }
+    session.finish().unwrap_or_else(|problem| panic!("{problem}"));
+}
+
 #[test]
 fn ci_runs_the_one_command_that_is_not_typed_here() {
     let script = std::fs::read_to_string(root().join(".ci/run")).expect(".ci/run");

@@ -1,6 +1,7 @@
 //! The command line as it is typed; what follows from it is settled in `settings`.
 
 mod orders;
+mod trust;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use plugbus::wire::Traceparent;
 
 use crate::{complete, exit_code};
 pub(crate) use orders::{Add, Names, Reload, Restart, Scale, Stop, Waiting};
+pub(crate) use trust::{Keygen, Lock, Password, Sign, Verify};
 
 /// Run plugins as processes on a bus without a broker, and call them.
 #[derive(Debug, Parser)]
@@ -89,6 +91,14 @@ pub(crate) enum Command {
     Remove(Names),
     /// Check a configuration and name all that is wrong with it
     Check(Check),
+    /// Show which programs have changed since they were pinned, and accept that
+    Lock(Lock),
+    /// Make a key that signs programs, as minisign does
+    Keygen(Keygen),
+    /// Sign programs, as minisign does
+    Sign(Sign),
+    /// Check the signatures of programs, as minisign does
+    Verify(Verify),
     /// See the whole story: call, kill, freeze, recover, stop
     Demo,
     /// Print a unit file for systemd
@@ -115,6 +125,9 @@ pub(crate) struct Supervise {
     /// Return as soon as it can be called, and go on in the background
     #[arg(long)]
     pub(crate) detach: bool,
+    /// Accept programs that have changed, and restart what was rebuilt
+    #[arg(long)]
+    pub(crate) dev: bool,
     /// With --detach: a file for its process id, removed when it ends
     #[arg(long, value_name = "FILE")]
     pub(crate) pid_file: Option<PathBuf>,

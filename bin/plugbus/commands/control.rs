@@ -111,6 +111,7 @@ fn refusal(fault: &Fault) -> Option<ExitCode> {
     match refusal.kind.as_str() {
         "unknown_plugin" => Some(ExitCode::NotFound),
         "nobody" | "invalid" => Some(ExitCode::Usage),
+        "untrusted" => Some(ExitCode::Unexpected),
         "bad_configuration" => Some(ExitCode::Configuration),
         _ => None,
     }

@@ -9,18 +9,22 @@ mod demo;
 mod describe;
 mod detach;
 mod events;
+mod keygen;
+mod lock;
 mod logs;
 mod lookup;
 mod order;
 mod reload;
 mod replace;
 mod scale;
+mod sign;
 mod signals;
 mod stats;
 mod status;
 mod supervise;
 mod survey;
 mod unit;
+mod verify;
 
 use plugbus::supervisor::run_sink;
 
@@ -50,6 +54,10 @@ pub(crate) fn run(settings: &Settings, command: &Command) -> Result<(), CommandE
         Command::Add(args) => add::run(settings, args),
         Command::Remove(args) => order::run(settings, "remove", args),
         Command::Check(args) => check::run(settings, args),
+        Command::Lock(args) => lock::run(settings, args),
+        Command::Keygen(args) => keygen::run(args),
+        Command::Sign(args) => sign::run(args),
+        Command::Verify(args) => verify::run(settings, args),
         Command::Demo => demo::run(settings),
         Command::Unit(args) => unit::run(settings, args),
         Command::Sink { directory } => Ok(run_sink(directory)?),

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::detach::{self, Detached};
 use super::replace::{Successor, hear_signals};
 use super::signals::Interrupts;
-use crate::args::{Config, Supervise};
+use crate::args::Supervise;
 use crate::error::CommandError;
 use crate::log::Log;
 use crate::notify::Notify;
@@ -38,7 +38,7 @@ pub(super) fn run(settings: &Settings, args: &Supervise) -> Result<(), CommandEr
     if args.detached {
         Detached::begin();
     }
-    let mut loaded = configured(settings, &args.config)?;
+    let mut loaded = configured(settings, args)?;
     raise_file_limit();
     // A daemon's log is a file, and what plugins print has files of its own.
     let output = if args.detached { ",plugbus::output=off" } else { "" };
@@ -48,20 +48,21 @@ pub(super) fn run(settings: &Settings, args: &Supervise) -> Result<(), CommandEr
     loop {
         let runtime = Runtime::new().map_err(CommandError::system("start the runtime"))?;
         // The runtime ends before the log, and with it whatever an order to stop by force left running.
-        let (again, paths) = (settings.clone(), args.config.config.clone());
-        let load = move || reread(&again, &paths);
+        let (again, paths, dev) = (settings.clone(), args.config.config.clone(), args.dev);
+        let load = move || reread(&again, &paths, dev);
         let ended = runtime.block_on(supervise(loaded, load, &surroundings));
         drop(runtime);
         let Ended::Left { end } = ended? else { return Ok(()) };
         let error = surroundings.successor.execute(end);
         tracing::error!("this program cannot be executed anew, and goes on as it is: {error}");
-        loaded = configured(settings, &args.config)?;
+        loaded = configured(settings, args)?;
     }
 }
 
 /// The configuration, with what follows from this process being nothing but a supervisor.
-fn configured(settings: &Settings, args: &Config) -> Result<Loaded, CommandError> {
-    let mut loaded = settings.configuration(&args.config)?;
+fn configured(settings: &Settings, args: &Supervise) -> Result<Loaded, CommandError> {
+    let mut loaded = settings.configuration(&args.config.config)?;
+    loaded.spec.trust.accepts_changes = args.dev;
     loaded.spec.sink = sink();
     loaded.spec.adopts_orphans = true;
     Ok(loaded)
@@ -126,14 +127,15 @@ fn sink() -> Option<Vec<String>> {
 }
 
 /// The configuration as it is now.
-fn reread(settings: &Settings, paths: &[PathBuf]) -> Result<SupervisorSpec, String> {
-    let loaded = settings.configuration(paths).map_err(|error| match error {
+fn reread(settings: &Settings, paths: &[PathBuf], dev: bool) -> Result<SupervisorSpec, String> {
+    let mut loaded = settings.configuration(paths).map_err(|error| match error {
         CommandError::Config(error) => error.to_string(),
         error => error.to_string(),
     })?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    loaded.spec.trust.accepts_changes = dev;
     Ok(loaded.spec)
 }
 

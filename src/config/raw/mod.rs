@@ -14,6 +14,7 @@ use self::read::{Entry, Reader};
 use super::source::Place;
 use crate::bus::Lane;
 use crate::supervisor::{AtIntensity, CgroupUse, EventKind, HookSpec, RestartPolicy, SoftSignal};
+use crate::trust::Trust;
 
 pub(super) use self::read::read;
 pub(super) use self::value::{OnSupervisorExit, OrphanTimeout};
@@ -87,6 +88,7 @@ table! {
         survey: RawSurvey = table(),
         log: RawLog = table(),
         events: RawEvents = table(),
+        trust: RawTrust = table(),
         defaults: RawRun = table(),
         plugins: Vec<RawPlugin> = plugins(),
     }
@@ -129,6 +131,13 @@ table! {
 }
 
 table! {
+    /// `[trust]`
+    RawTrust {
+        keys: Key<Vec<Name>> = texts(),
+    }
+}
+
+table! {
     /// `[defaults]`, and all of a plugin but its command.
     RawRun {
         cwd: Key<String> = text(),
@@ -146,6 +155,7 @@ table! {
         wedge_grace: Key<Duration> = duration(TICK..=YEAR),
         soft_signal: Key<Option<SoftSignal>> = soft_signal(),
         soft_wait: Key<Duration> = duration(Duration::ZERO..=YEAR),
+        trust: Key<Trust> = trust(),
     }
 }
 
@@ -181,10 +191,11 @@ pub(super) struct RawPlugin {
     pub(super) command: Key<Vec<String>>,
     pub(super) after: Key<Vec<Name>>,
     pub(super) requires: Key<Vec<Name>>,
+    pub(super) files: Key<Vec<Name>>,
     pub(super) run: RawRun,
 }
 
-/// The name of another plugin.
+/// A text in a list: the name of another plugin, for instance.
 #[derive(Debug, Clone)]
 pub(super) struct Name {
     pub(super) at: Place,
@@ -197,6 +208,7 @@ struct RawBody {
     command: Key<Vec<String>>,
     after: Key<Vec<Name>>,
     requires: Key<Vec<Name>>,
+    files: Key<Vec<Name>>,
     run: RawRun,
 }
 
@@ -205,13 +217,14 @@ impl Layer for RawBody {
         self.command.fill(&below.command);
         self.after.fill(&below.after);
         self.requires.fill(&below.requires);
+        self.files.fill(&below.files);
         self.run.fill(&below.run);
     }
 }
 
 impl Table for RawBody {
     fn keys() -> Vec<&'static str> {
-        [vec!["command", "after", "requires"], RawRun::keys()].concat()
+        [vec!["command", "after", "requires", "files"], RawRun::keys()].concat()
     }
 
     fn set(&mut self, reader: &mut Reader<'_, '_>, entry: &Entry<'_>) -> bool {
@@ -219,6 +232,7 @@ impl Table for RawBody {
             "command" => self.command = reader.command(entry),
             "after" => self.after = reader.names(entry),
             "requires" => self.requires = reader.names(entry),
+            "files" => self.files = reader.texts(entry),
             _ => return self.run.set(reader, entry),
         }
         true

@@ -13,6 +13,7 @@ use crate::bus::Lane;
 use crate::config::report::{MAX_PROBLEMS, Remark, Report, nearest, quote};
 use crate::config::source::{Place, Source};
 use crate::supervisor::{AtIntensity, CgroupUse, EventKind, HookSpec, RestartPolicy, SoftSignal};
+use crate::trust::Trust;
 
 /// The parser may note an error a byte; past this size a broken file reports only its first.
 const MAX_RECOVERED: usize = 64 * 1024;
@@ -209,6 +210,16 @@ impl Reader<'_, '_> {
         Some(Field { at: entry.at, key: entry.key.clone(), value: read })
     }
 
+    pub(super) fn trust(&mut self, entry: &Entry<'_>) -> Option<Field<Trust>> {
+        self.field(entry, value::trust(entry.value))
+    }
+
+    /// Texts, each with its place.
+    pub(super) fn texts(&mut self, entry: &Entry<'_>) -> Option<Field<Vec<Name>>> {
+        let read = self.list(entry, "a list of texts", |at, text| value::text(text).map(|text| Name { at, text }));
+        Some(Field { at: entry.at, key: entry.key.clone(), value: read })
+    }
+
     /// All items of a list, unless one of them is wrong.
     fn list<T>(
         &mut self,
@@ -296,6 +307,7 @@ impl Reader<'_, '_> {
                 command: body.command,
                 after: body.after,
                 requires: body.requires,
+                files: body.files,
                 run: body.run,
             });
         }

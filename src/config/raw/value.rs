@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use crate::bus::Lane;
 use crate::config::report::{Remark, nearest, quote};
 use crate::supervisor::{AtIntensity, CgroupUse, EventKind, RestartPolicy, SoftSignal};
+use crate::trust::Trust;
 use crate::wire::{check_method, check_plugin_name};
 
 /// What is wrong with a value.
@@ -132,6 +133,10 @@ pub(super) fn at_intensity(value: &DeValue<'_>) -> Result<AtIntensity, Wrong> {
 pub(super) fn soft_signal(value: &DeValue<'_>) -> Result<Option<SoftSignal>, Wrong> {
     let signals = SoftSignal::ALL.map(|signal| (signal.as_str(), Some(signal)));
     choice(value, &[&[("none", None)], &signals[..]].concat())
+}
+
+pub(super) fn trust(value: &DeValue<'_>) -> Result<Trust, Wrong> {
+    choice(value, &Trust::ALL.map(|trust| (trust.as_str(), trust)))
 }
 
 pub(super) fn lane(value: &DeValue<'_>) -> Result<Lane, Wrong> {

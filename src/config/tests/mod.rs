@@ -17,6 +17,7 @@ use crate::supervisor::{
     AtIntensity, BackoffSpec, CgroupUse, EventKind, EventSpec, HookSpec, IntensitySpec, LogSpec, PluginSpec,
     RestartPolicy, SoftSignal, SurveySpec,
 };
+use crate::trust::{Trust, TrustSpec};
 
 /// A directory with configuration files, and a `bin` where one program, `hello`, is found.
 struct Files {
@@ -84,6 +85,8 @@ fn a_plugin_with_all_defaults() {
     let defaults = PluginSpec {
         name: String::new(),
         command: Vec::new(),
+        trust: Trust::Locked,
+        files: vec![],
         cwd: PathBuf::new(),
         env: BTreeMap::new(),
         replicas: 1,
@@ -108,6 +111,7 @@ fn a_plugin_with_all_defaults() {
         survey: SurveySpec { interval: SECOND, deadline: SECOND / 2, misses: 3 },
         log: LogSpec { max_size: 10 << 20, keep: 3, max_age: Duration::from_secs(7 * 86_400) },
         events: EventSpec { on_event: None, kinds: EventKind::ALL.into(), timeout: 10 * SECOND },
+        trust: TrustSpec { lock: Some(files.path("plugbus.lock")), ..TrustSpec::default() },
         sink: None,
         cgroup: CgroupUse::Auto,
         adopts_orphans: false,

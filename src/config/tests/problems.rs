@@ -55,7 +55,7 @@ fn unknown_keys() {
             "[defaults]\ncommand = ['hello']",
             &["a.toml:2:1: defaults.command: unknown key; known here: cwd, env, replicas, restart, backoff, \
                start_timeout, stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, \
-               wedge_grace, soft_signal, soft_wait"],
+               wedge_grace, soft_signal, soft_wait, trust"],
         ),
         ("bus.\"a b\\u001b\" = 1", &["a.toml:1:5: bus.\"a b\\u{1b}\": unknown key; known here: name, lane, cgroup"]),
     ]);
@@ -317,7 +317,7 @@ fn dependencies_that_cannot_be() {
             &[
                 "a.toml:2:1: defaults.after: unknown key; known here: cwd, env, replicas, restart, backoff, start_timeout, \
                stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, wedge_grace, \
-               soft_signal, soft_wait",
+               soft_signal, soft_wait, trust",
             ],
         ),
     ]);

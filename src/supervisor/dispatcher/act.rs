@@ -1,6 +1,6 @@
 //! Tells a unit what happened, and does what it then wants.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -35,7 +35,15 @@ impl Dispatcher {
         {
             attended.pid = Some(process.pid);
         }
-        if let UnitEvent::Exited { epoch, .. } | UnitEvent::SpawnFailed { epoch, .. } = &event {
+        match &event {
+            UnitEvent::Refused { why, .. } => self.slots[unit].refusal.clone_from(why),
+            UnitEvent::Spawned { .. } => self.slots[unit].refusal.clear(),
+            _ => {}
+        }
+        if let UnitEvent::Exited { epoch, .. }
+        | UnitEvent::SpawnFailed { epoch, .. }
+        | UnitEvent::Refused { epoch, .. } = &event
+        {
             self.forget_instance(unit, *epoch);
         }
         let actions = self.slots[unit].unit.handle(event, Instant::now());
@@ -63,9 +71,10 @@ impl Dispatcher {
 
     fn spawn(&mut self, unit: usize, epoch: Epoch) {
         let instance = new_instance();
-        let (source, orders) = self.attend(unit, epoch, &instance, None);
+        let (source, orders, trust) = self.attend(unit, epoch, &instance, None);
         let slot = &self.slots[unit];
         let spec = slot.unit.spec();
+        let subject = spec.subject();
         match Launch::new(spec, &instance, &self.workshop.dir, self.workshop.lane) {
             Ok(launch) => {
                 let cgroup = self.workshop.cgroups.as_ref().map(|groups| groups.of(&spec.name, &instance));
@@ -78,7 +87,7 @@ impl Dispatcher {
                 };
                 let tree = Tree::marked(self.workshop.dir.path(), &instance).with_cgroup(cgroup);
                 self.instances.insert(instance, (unit, epoch));
-                let start = Start { launch, tree, record };
+                let start = Start { launch, tree, record, subject, trust };
                 let workshop = self.workshop.clone();
                 tokio::spawn(Attendance { unit, epoch, source, commands: orders, workshop }.start(start));
             }
@@ -94,21 +103,28 @@ impl Dispatcher {
         epoch: Epoch,
         instance: &str,
         pid: Option<u32>,
-    ) -> (Arc<Source>, mpsc::Receiver<ProcessCommand>) {
+    ) -> (Arc<Source>, mpsc::Receiver<ProcessCommand>, Arc<OnceLock<String>>) {
         let slot = &mut self.slots[unit];
         let source = Arc::new(Source::new(&slot.unit.spec().name, instance, Arc::clone(&slot.dropped_lines)));
         // A unit sends at most one soft signal, one SIGTERM and one SIGKILL to each process, and it may be let go.
         let (commands, orders) = mpsc::channel(4);
-        slot.attended =
-            Some(Attended { epoch, instance: instance.to_owned(), pid, commands, source: Arc::clone(&source) });
-        (source, orders)
+        let trust = Arc::new(OnceLock::new());
+        slot.attended = Some(Attended {
+            epoch,
+            instance: instance.to_owned(),
+            pid,
+            commands,
+            source: Arc::clone(&source),
+            trust: Arc::clone(&trust),
+        });
+        (source, orders, trust)
     }
 
     fn take_back(&mut self, unit: usize, epoch: Epoch) {
         let Some(inherited) = self.slots[unit].inherited.take() else { return };
         let instance = inherited.record.instance.clone();
         let pid = inherited.process.as_ref().map(|process| process.id().pid);
-        let (source, orders) = self.attend(unit, epoch, &instance, pid);
+        let (source, orders, _) = self.attend(unit, epoch, &instance, pid);
         self.instances.insert(instance, (unit, epoch));
         let workshop = self.workshop.clone();
         tokio::spawn(Attendance { unit, epoch, source, commands: orders, workshop }.take_back(inherited));

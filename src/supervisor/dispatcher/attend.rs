@@ -3,19 +3,21 @@
 //! Alone here is a process signalled and reaped, so no signal can come after the reaping. Its events reach the
 //! dispatcher in the order in which they happened.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+use super::admitted::{Admitted, NoProcess};
 use crate::bus::{BusDir, Lane};
 use crate::supervisor::SoftSignal;
-use crate::supervisor::journal::{Journal, Subject};
+use crate::supervisor::journal::Journal;
 use crate::supervisor::output::{Capture, Intake, Source};
-use crate::supervisor::process::{Cgroups, Launch, Process, SpawnError, Spawned, Survivor, Tree, spawn};
+use crate::supervisor::process::{Cgroups, Launch, Process, SpawnError, Spawned, Survivor, Tree};
 use crate::supervisor::startup::{Inherited, InstanceRecord};
 use crate::supervisor::unit::{Epoch, ExitState, UnitEvent};
+use crate::trust::{self, Warden};
 
 /// How long the exit of a process waits for the end of its output, to know its last words, and of its children.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -50,6 +52,8 @@ pub(super) struct Workshop {
     /// Where instances get a cgroup each; `None` where there are none to be had.
     pub(super) cgroups: Option<Cgroups>,
     pub(super) events: mpsc::Sender<Told>,
+    /// Judges programs before they are started.
+    pub(super) warden: Arc<Warden>,
     /// Starts that go on at once; each holds a thread while the system executes a program.
     pub(super) starts: Arc<Semaphore>,
 }
@@ -70,6 +74,10 @@ pub(super) struct Start {
     pub(super) launch: Launch,
     pub(super) tree: Tree,
     pub(super) record: InstanceRecord,
+    /// What is judged before it is started.
+    pub(super) subject: trust::Subject,
+    /// Where it is said by what it is trusted.
+    pub(super) trust: Arc<OnceLock<String>>,
 }
 
 /// What became of a process that was looked after.
@@ -94,7 +102,10 @@ impl Attendance {
                 self.tell(UnitEvent::Spawned { epoch, instance, process: process.id() }).await;
                 self.look_after(process, tokio::spawn(std::future::ready(capture)), record).await;
             }
-            Err(error) => self.tell(UnitEvent::SpawnFailed { epoch, error: error.to_string() }).await,
+            Err(NoProcess::Spawn(error)) => {
+                self.tell(UnitEvent::SpawnFailed { epoch, error: error.to_string() }).await;
+            }
+            Err(NoProcess::Refused(why)) => self.tell(UnitEvent::Refused { epoch, why }).await,
         }
     }
 
@@ -161,31 +172,33 @@ impl Attendance {
     }
 
     fn name(&self, survivors: &[Survivor], record: &InstanceRecord) {
-        let subject = Subject {
-            plugin: &record.name,
-            replica: record.replica.unwrap_or_default(),
-            instance: Some(&record.instance),
-            pid: Some(record.process.pid),
-        };
         for survivor in survivors {
-            self.workshop.journal.noted(subject, &format!("left behind, and SIGKILL does not end it: {survivor}"));
+            self.workshop
+                .journal
+                .noted(record.subject(), &format!("left behind, and SIGKILL does not end it: {survivor}"));
         }
     }
 
-    async fn spawn(&self, start: Start) -> Result<(Spawned, InstanceRecord), SpawnError> {
+    async fn spawn(&self, start: Start) -> Result<(Spawned, InstanceRecord), NoProcess> {
         // The semaphore is never closed.
         let _permit = self.workshop.starts.acquire().await;
-        let dir = self.workshop.dir.clone();
+        let (dir, warden, journal) =
+            (self.workshop.dir.clone(), Arc::clone(&self.workshop.warden), self.workshop.journal.clone());
         let spawning = tokio::task::spawn_blocking(move || {
-            let Start { launch, tree, mut record } = start;
+            let Start { launch, tree, mut record, subject, trust } = start;
+            let admitted = Admitted::look(&warden, &subject, launch)?;
+            if let Some(note) = admitted.note() {
+                journal.noted(record.subject(), note);
+            }
+            let _ = trust.set(admitted.words().to_owned());
             // Twice: whoever kills the supervisor in between must not leave a process that nobody knows of.
             write_down(&record, &dir);
-            let spawned = spawn(&launch, tree).inspect_err(|_| record.remove(&dir))?;
+            let spawned = admitted.spawn(tree).inspect_err(|_| record.remove(&dir))?;
             record.process = spawned.process.id();
             write_down(&record, &dir);
             Ok((spawned, record))
         });
-        spawning.await.unwrap_or_else(|error| Err(SpawnError::System(error.to_string())))
+        spawning.await.unwrap_or_else(|error| Err(SpawnError::System(error.to_string()).into()))
     }
 
     /// Waits for the exit and passes on signals until then.

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::Dispatcher;
 use super::orders::{Goal, OrderAnswer, OrderRefusal};
 use super::slot::Slot;
+use super::vetting::Next;
 use crate::supervisor::control::OWN_NAME;
 use crate::supervisor::operator::{Operator, Scaled};
 use crate::supervisor::policy::dependency::start_order;
@@ -61,6 +62,10 @@ impl Dispatcher {
         // Without a command it is the one that was removed.
         self.operator.removed.remove(&name);
         if !request.command.is_empty() {
+            // Whoever adds it means what is there now, whatever once had that name.
+            if let Err(error) = self.workshop.warden.forget([name.as_str()].into_iter()) {
+                self.journal.own(&format!("what was pinned of {name} stays: {error}"));
+            }
             self.operator.added.insert(name.clone(), request);
         }
         self.follow_operator();
@@ -171,6 +176,7 @@ impl Dispatcher {
             self.workshop.output.set_log(spec.log.clone());
             self.spec.log = spec.log;
         }
+        self.workshop.warden.reconfigure(spec.trust);
         // What else holds for the whole bus stays as it is, until the supervisor itself is restarted.
         (self.spec.survey, self.spec.plugins, self.spec.defaults) = (spec.survey, spec.plugins, spec.defaults);
         self.follow_operator();
@@ -215,7 +221,10 @@ impl Dispatcher {
             let command = match what.enabled {
                 Some(true) if self.starts_by_itself(unit) => UnitCommand::Enable,
                 Some(false) => UnitCommand::Disable,
-                _ if what.launch && self.slots[unit].unit.is_wanted() => UnitCommand::Restart,
+                _ if what.launch && self.slots[unit].unit.is_wanted() => {
+                    self.vet(&[unit], Next::Restart { unit });
+                    continue;
+                }
                 _ => continue,
             };
             self.tell(unit, UnitEvent::Asked(command));

@@ -6,6 +6,7 @@
 //! units, [`requests`] serves the outside.
 
 mod act;
+mod admitted;
 mod attend;
 mod changes;
 mod gates;
@@ -18,6 +19,7 @@ mod slots;
 mod succession;
 mod surveys;
 mod timers;
+mod vetting;
 mod waiting;
 
 use std::collections::HashMap;
@@ -36,6 +38,7 @@ use super::survey::{Connected, Rounds, Survey};
 use super::unit::{Epoch, RunProcess, UnitCommand, UnitEvent, UnitState, duration_in_words};
 use super::{PluginSpec, SupervisorEnd, SupervisorSpec};
 use crate::bus::{BusDir, PeerEvent};
+use crate::trust::Warden;
 use attend::{Told, Workshop};
 pub(super) use changes::Reload;
 use orders::Errand;
@@ -68,6 +71,9 @@ pub(super) struct Setting {
     pub(super) inheritance: Vec<Inherited>,
     pub(super) survey: Survey,
     pub(super) requests: mpsc::Receiver<Request>,
+    /// The way back in, for what takes time.
+    pub(super) itself: mpsc::WeakSender<Request>,
+    pub(super) warden: Arc<Warden>,
     /// Closed when the handle is gone.
     pub(super) owner: watch::Receiver<()>,
 }
@@ -100,6 +106,7 @@ pub(super) struct Dispatcher {
     workshop: Workshop,
     events: mpsc::Receiver<Told>,
     requests: mpsc::Receiver<Request>,
+    itself: mpsc::WeakSender<Request>,
     owner: watch::Receiver<()>,
     started: Instant,
     stopping: bool,
@@ -113,10 +120,12 @@ pub(super) struct Dispatcher {
 
 impl Dispatcher {
     pub(super) fn new(setting: Setting, now: Instant) -> Self {
-        let Setting { spec, dir, output, journal, cgroups, inheritance, survey, requests, owner } = setting;
+        let Setting { spec, dir, output, journal, cgroups, inheritance, survey, requests, itself, warden, owner } =
+            setting;
         let (tell, events) = mpsc::channel(EVENTS);
         let (starts, lane) = (Arc::new(Semaphore::new(STARTS)), spec.lane);
-        let workshop = Workshop { dir, lane, output, journal: journal.clone(), cgroups, events: tell, starts };
+        let workshop =
+            Workshop { dir, lane, output, journal: journal.clone(), cgroups, events: tell, warden, starts };
         let mut dispatcher = Self {
             operator: Operator::default(),
             remembered: Operator::default(),
@@ -136,6 +145,7 @@ impl Dispatcher {
             workshop,
             events,
             requests,
+            itself,
             owner,
             started: now,
             stopping: false,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Dispatcher;
 use super::slot::Slot;
+use super::vetting::Next;
 use crate::supervisor::report::OrderReport;
 use crate::supervisor::unit::{Epoch, Unit, UnitCommand, UnitEvent, UnitState};
 use crate::wire::nearest;
@@ -44,6 +45,8 @@ pub(in crate::supervisor) enum OrderRefusal {
     Nobody,
     #[error("{message}")]
     Invalid { message: String },
+    #[error("not restarted, and what runs goes on: {message}")]
+    Untrusted { message: String },
     #[error("the supervisor is stopping")]
     Stopping,
 }
@@ -111,7 +114,16 @@ struct Picked {
 }
 
 impl Dispatcher {
-    pub(super) fn on_order(&mut self, query: &OrderQuery, answer: OrderAnswer) {
+    pub(super) fn on_order(&mut self, query: OrderQuery, answer: OrderAnswer) {
+        let ends_what_runs = matches!(query.order, Order::Restart | Order::RestartRolling);
+        match self.pick(&query) {
+            Ok(picked) if ends_what_runs && !self.stopping => self.vet(&picked.units, Next::Order(query, answer)),
+            _ => self.give_order(&query, answer),
+        }
+    }
+
+    /// Carries out an order, whatever comes of it.
+    pub(super) fn give_order(&mut self, query: &OrderQuery, answer: OrderAnswer) {
         let picked = match self.pick(query) {
             Ok(_) if self.stopping => Err(OrderRefusal::Stopping),
             picked => picked,

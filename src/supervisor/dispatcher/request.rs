@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::changes::Reload;
 use super::orders::{OrderAnswer, OrderQuery};
+use super::vetting::Vetted;
 use super::waiting::{WaitFound, WaitQuery, WaitRefusal};
 use crate::supervisor::PluginRequest;
 use crate::supervisor::report::{StatusReport, SurveyReport};
@@ -34,6 +35,10 @@ pub(in crate::supervisor) enum Request {
         answer: OrderAnswer,
     },
     Reload(Reload),
+    /// It is known by now whether plugins would be started again.
+    Vetted(Vetted),
+    /// The files of these plugins were made anew.
+    Rebuilt(Vec<String>),
     /// Stop every plugin, then end.
     Stop,
     /// End, and leave every plugin as it is.

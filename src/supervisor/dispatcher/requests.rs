@@ -34,10 +34,12 @@ impl Dispatcher {
             }
             Request::Ping(answer) => drop(answer.send(())),
             Request::NotReady(answer) => drop(answer.send(self.not_ready())),
-            Request::Order(query, answer) => self.on_order(&query, answer),
+            Request::Order(query, answer) => self.on_order(query, answer),
             Request::Scale { name, replicas, wait, answer } => self.on_scale(&name, replicas, wait, answer),
             Request::Add { request, wait, answer } => self.on_add(request, wait, answer),
             Request::Reload(reload) => self.on_reload(reload),
+            Request::Vetted(vetted) => self.on_vetted(vetted),
+            Request::Rebuilt(names) => self.on_rebuilt(&names),
             Request::Stop => self.stop_all(),
             Request::Leave => self.let_go(),
         }

@@ -69,7 +69,7 @@ impl Dispatcher {
         }
     }
 
-    fn is_wanted(&self, unit: usize) -> bool {
+    pub(super) fn is_wanted(&self, unit: usize) -> bool {
         self.slots.get(unit).is_some_and(|slot| slot.unit.is_wanted() && !slot.retiring)
     }
 }

@@ -1,7 +1,7 @@
 //! A unit in the dispatcher's hands, with what the pure unit must not know.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -24,6 +24,8 @@ pub(super) struct Slot {
     pub(super) dropped_lines: Arc<AtomicU64>,
     /// What a supervisor before this one left of it, until the unit takes it back.
     pub(super) inherited: Option<Inherited>,
+    /// Why its program is not trusted as it is now, where that was found out.
+    pub(super) refusal: String,
     /// It is to be taken away once it is at rest.
     pub(super) retiring: bool,
 }
@@ -37,6 +39,8 @@ pub(super) struct Attended {
     pub(super) pid: Option<u32>,
     pub(super) commands: mpsc::Sender<ProcessCommand>,
     pub(super) source: Arc<Source>,
+    /// By what it was trusted when it was started; nothing is known of one that was taken back.
+    pub(super) trust: Arc<OnceLock<String>>,
 }
 
 impl Slot {
@@ -47,6 +51,7 @@ impl Slot {
             attended: None,
             dropped_lines: Arc::default(),
             inherited: None,
+            refusal: String::new(),
             retiring: false,
         }
     }
@@ -69,6 +74,9 @@ impl Slot {
         let mut status = self.unit.status(now);
         status.since.clone_from(&self.since);
         status.last_line = self.attended.as_ref().and_then(|attended| attended.source.last_error());
+        let attended = self.attended.as_ref().filter(|_| status.pid.is_some());
+        status.trust = attended.and_then(|attended| attended.trust.get().cloned()).unwrap_or_default();
+        status.refusal.clone_from(&self.refusal);
         status.dropped_lines = self.dropped_lines.load(Ordering::Relaxed);
         status
     }

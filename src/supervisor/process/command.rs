@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::bus::{BusDir, BusError, LANE, Lane};
 use crate::supervisor::PluginSpec;
@@ -15,6 +17,8 @@ pub(in crate::supervisor) struct Launch {
     pub(super) arguments: Vec<String>,
     pub(super) cwd: PathBuf,
     pub(super) env: BTreeMap<String, String>,
+    /// The very file that is to be executed, already open; `None`: whatever is at the program's path by then.
+    pub(super) checked: Option<Arc<File>>,
 }
 
 impl Launch {
@@ -48,7 +52,13 @@ impl Launch {
             arguments: command.collect(),
             cwd: spec.cwd.clone(),
             env,
+            checked: None,
         })
+    }
+
+    /// Executes that open file, whatever is at the program's path; `None` leaves it at the path.
+    pub(in crate::supervisor) fn executing(self, checked: Option<File>) -> Self {
+        Self { checked: checked.map(Arc::new), ..self }
     }
 
     /// Tells what one spec starts from what another does; the same in every version of this program.

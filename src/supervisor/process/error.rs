@@ -40,7 +40,7 @@ impl SpawnError {
     ///
     /// `ENOENT` and `EACCES` come alike for the program, its interpreter and its directory, so the files are
     /// looked at. They may have changed since; the words then describe what is there now.
-    pub(super) fn diagnose(error: &io::Error, launch: &Launch) -> Self {
+    pub(in crate::supervisor) fn diagnose(error: &io::Error, launch: &Launch) -> Self {
         let program = launch.program.clone();
         if program.is_empty() {
             return Self::NoCommand;

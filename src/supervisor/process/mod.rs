@@ -13,6 +13,7 @@ mod error;
 #[cfg(target_os = "linux")]
 mod exit_info;
 mod group;
+mod hold;
 mod leader;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -43,6 +44,7 @@ pub(super) use cgroup::{Cgroup, Cgroups};
 pub(super) use command::Launch;
 pub(super) use error::SpawnError;
 pub(super) use group::leads_group_of;
+pub(super) use hold::hold;
 pub(super) use reaper::Reaper;
 pub(super) use relatives::{Strays, started_on};
 pub(super) use system::{age_of, group_of, inherits_nothing};

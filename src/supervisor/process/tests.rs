@@ -19,6 +19,7 @@ fn launch(program: &str, arguments: &[&str]) -> Launch {
         arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
         cwd: PathBuf::new(),
         env: BTreeMap::new(),
+        checked: None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::bus::{BusDir, ProcessId, read_start, write_whole};
+use crate::supervisor::journal::Subject;
 use crate::supervisor::process::{Cgroup, Tree};
 use crate::wire::check_plugin_name;
 
@@ -62,6 +63,16 @@ impl InstanceRecord {
     pub(in crate::supervisor) fn tree(&self, dir: &BusDir) -> Tree {
         let cgroup = self.cgroup.as_deref().and_then(|path| Cgroup::at(path, &self.name, &self.instance));
         Tree::marked(dir.path(), &self.instance).with_cgroup(cgroup)
+    }
+
+    /// Whom an event is about that concerns it.
+    pub(in crate::supervisor) fn subject(&self) -> Subject<'_> {
+        Subject {
+            plugin: &self.name,
+            replica: self.replica.unwrap_or_default(),
+            instance: Some(&self.instance),
+            pid: Some(self.process.pid).filter(|pid| *pid != UNKNOWN.pid),
+        }
     }
 
     /// Writes it, whole or not at all.

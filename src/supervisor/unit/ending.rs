@@ -148,6 +148,14 @@ impl Unit {
         self.over(RunEnd { cause: run.end, failed: true, length: RunLength::NeverReady }, error, now);
     }
 
+    /// Whatever its restart policy says: another try would find the same program.
+    pub(super) fn on_refused(&mut self, why: String, now: Instant) {
+        self.run = None;
+        self.deadline = None;
+        let to = if self.wanted { UnitState::Failed } else { self.at_rest() };
+        self.enter(to, format!("refused: {why}"), now);
+    }
+
     /// Decides what comes after a run; there is no process at this point.
     fn over(&mut self, end: RunEnd, reason: String, now: Instant) {
         self.deadline = None;

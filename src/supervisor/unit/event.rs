@@ -30,6 +30,8 @@ pub(in crate::supervisor) enum UnitEvent {
     Spawned { epoch: Epoch, instance: String, process: ProcessId },
     /// There is no process, for this reason in words.
     SpawnFailed { epoch: Epoch, error: String },
+    /// There is no process, because its program is not trusted: not until somebody does something about it.
+    Refused { epoch: Epoch, why: String },
     /// The plugin answered a survey.
     Answered { epoch: Epoch, answer: UnitAnswer },
     /// A regular survey round ended.

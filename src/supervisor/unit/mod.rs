@@ -117,6 +117,7 @@ impl Unit {
             // Nothing orders a second process while one is in the making; if it ever did, it must not live on.
             UnitEvent::Spawned { epoch, .. } => self.actions.push(UnitAction::Kill { epoch }),
             UnitEvent::SpawnFailed { epoch, error } if self.is_current(epoch) => self.on_spawn_failed(error, now),
+            UnitEvent::Refused { epoch, why } if self.is_current(epoch) => self.on_refused(why, now),
             UnitEvent::Answered { epoch, answer } if self.is_current(epoch) => self.on_answer(answer, now),
             UnitEvent::RoundEnded { epoch, outcome } if self.is_current(epoch) => self.on_round(outcome, now),
             UnitEvent::Exited { epoch, exit, last_line } if self.is_current(epoch) => {
@@ -124,6 +125,7 @@ impl Unit {
             }
             // The word of an old process.
             UnitEvent::SpawnFailed { .. }
+            | UnitEvent::Refused { .. }
             | UnitEvent::Answered { .. }
             | UnitEvent::RoundEnded { .. }
             | UnitEvent::Exited { .. } => {}

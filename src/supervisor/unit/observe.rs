@@ -115,6 +115,8 @@ impl Unit {
             missed: run.map_or(0, |run| run.missed),
             last_line: None,
             dropped_lines: 0,
+            trust: String::new(),
+            refusal: String::new(),
         }
     }
 }

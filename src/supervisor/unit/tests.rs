@@ -13,6 +13,7 @@ use super::*;
 use crate::bus::ProcessId;
 use crate::supervisor::policy::health::RoundOutcome;
 use crate::supervisor::{AtIntensity, BackoffSpec, IntensitySpec, RestartPolicy};
+use crate::trust::Trust;
 use crate::wire::{Info, Load, Phase};
 
 /// A plugin as tests have it.
@@ -20,6 +21,8 @@ pub(in crate::supervisor) fn sample_spec() -> PluginSpec {
     PluginSpec {
         name: "text".into(),
         command: vec!["plugbus-text".into()],
+        trust: Trust::Any,
+        files: Vec::new(),
         cwd: PathBuf::new(),
         env: BTreeMap::new(),
         replicas: 1,

@@ -118,6 +118,9 @@ fn why(plugin: &PluginStatus) -> String {
     if let Some(end) = plugin.last_end.as_ref().filter(|_| plugin.state.takes_calls()) {
         add(format!("{} ago: {}", span_ms(end.ago_ms), end.reason));
     }
+    if plugin.state.is_running() && !plugin.refusal.is_empty() {
+        add(format!("its program has changed and would not be started again: {}", plugin.refusal));
+    }
     if plugin.missed > 0 {
         let rounds = if plugin.missed == 1 { "round" } else { "rounds" };
         add(format!("{} survey {rounds} missed", plugin.missed));

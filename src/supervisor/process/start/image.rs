@@ -5,6 +5,7 @@
 
 use std::ffi::{CString, OsStr, OsString, c_char};
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -18,6 +19,8 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub(super) struct Image {
     /// Where the program may be, in the order in which it is looked for.
     programs: Vec<CString>,
+    /// The program itself, open: then it is this that is executed, and no path is looked at.
+    checked: Option<OwnedFd>,
     arguments: Strings,
     variables: Strings,
 }
@@ -55,13 +58,21 @@ impl Image {
         let words = std::iter::once(program).chain(arguments.iter().map(String::as_str));
         let arguments = Strings::new(words.map(|word| word.as_bytes().to_vec()))?;
         let programs = places(program, &search).map(CString::new).collect::<Result<_, _>>()?;
-        Ok(Self { programs, arguments, variables })
+        Ok(Self { programs, checked: None, arguments, variables })
+    }
+
+    /// Executes that open file instead of what is at a path.
+    pub(super) fn executing(self, checked: Option<OwnedFd>) -> Self {
+        Self { checked, ..self }
     }
 
     /// Becomes the program; returns where that is not possible.
     ///
     /// Calls nothing but the system, so it may be called between fork and exec.
     pub(super) fn execute(&self) -> io::Error {
+        if let Some(checked) = &self.checked {
+            return self.execute_open(checked);
+        }
         let mut last = Errno::NOENT;
         for program in &self.programs {
             let (arguments, variables) = (self.arguments.pointers.as_ptr(), self.variables.pointers.as_ptr());
@@ -81,6 +92,17 @@ impl Image {
             }
         }
         last.into()
+    }
+
+    fn execute_open(&self, checked: &OwnedFd) -> io::Error {
+        let (arguments, variables) = (self.arguments.pointers.as_ptr(), self.variables.pointers.as_ptr());
+        // SAFETY: as for execve, with a descriptor and an empty path, which is a constant.
+        #[expect(unsafe_code, reason = "no library has an execveat that is nothing but that")]
+        unsafe {
+            let (file, empty) = (checked.as_raw_fd(), c"".as_ptr());
+            libc::syscall(libc::SYS_execveat, file, empty, arguments, variables, libc::AT_EMPTY_PATH);
+        }
+        io::Error::last_os_error()
     }
 }
 

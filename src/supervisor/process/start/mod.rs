@@ -53,7 +53,8 @@ pub(in crate::supervisor::process) fn start(launch: &Launch, entry: Option<&Entr
             .transpose()?,
         files: crate::supervisor::limits::file_limit_before(),
         join: None,
-        image: Image::new(&launch.program, &launch.arguments, launch.variables().into_iter())?,
+        image: Image::new(&launch.program, &launch.arguments, launch.variables().into_iter())?
+            .executing(launch.checked.as_deref().map(|file| above_streams(file.try_clone()?.into())).transpose()?),
     };
     let pid = match birth::give_birth(entry, &mut steps)? {
         Born::Here => steps.carry_out(),
@@ -91,6 +92,7 @@ mod tests {
             arguments: vec!["-c".into(), script.into()],
             cwd: "/".into(),
             env: std::collections::BTreeMap::new(),
+            checked: None,
         }
     }
 
