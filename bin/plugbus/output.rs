@@ -10,6 +10,7 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::CommandFactory;
+use plugbus::wire::Progress;
 use serde::Serialize;
 
 use crate::args::{Args, Color};
@@ -144,6 +145,46 @@ pub(crate) fn one_line(text: &str) -> String {
     visible(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
+/// How far a method has got, on a terminal and nowhere else.
+#[derive(Debug, Default)]
+pub(crate) struct Bar {
+    shown: bool,
+}
+
+impl Bar {
+    /// Draws it in the place of the one before.
+    pub(crate) fn show(&mut self, progress: &Progress) {
+        if io::stderr().is_terminal() {
+            self.shown = true;
+            // Nothing depends on it.
+            let _ = write!(io::stderr(), "\r{}\x1b[K", bar(progress));
+        }
+    }
+
+    /// Takes it away, for other lines to be printed.
+    pub(crate) fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn bar(Progress { done, total, message }: &Progress) -> String {
+    const WIDTH: u64 = 24;
+    let words: String = message.as_deref().map(one_line).unwrap_or_default().chars().take(40).collect();
+    let Some(total) = total.filter(|total| *total > 0) else { return format!("{done} {words}") };
+    let part =
+        |of: u64| u64::try_from(u128::from(*done.min(&total)) * u128::from(of) / u128::from(total)).unwrap_or(of);
+    let full = usize::try_from(part(WIDTH)).unwrap_or_default();
+    format!("[{:<24}] {:3} % {words}", "#".repeat(full), part(100))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,5 +204,15 @@ mod tests {
     fn strangers_do_not_command_the_terminal() {
         assert_eq!(visible("a\x1b[2Jb\n\u{9b}c"), "a\\u{1b}[2Jb\n\\u{9b}c");
         assert_eq!(one_line(" a\n\tb\x07 "), "a b\\u{7}");
+    }
+
+    #[test]
+    fn a_bar_shows_how_much_is_done() {
+        let message = || Some("reading\x1b".to_owned());
+        assert_eq!(bar(&Progress { done: 7, total: None, message: message() }), "7 reading\\u{1b}");
+        let half = bar(&Progress { done: 1, total: Some(2), message: None });
+        assert_eq!(half, format!("[{}{}]  50 % ", "#".repeat(12), " ".repeat(12)));
+        assert!(bar(&Progress { done: u64::MAX, total: Some(1), message: None }).contains("100 %"));
+        assert!(bar(&Progress { done: 5, total: Some(0), message: None }).starts_with("5 "));
     }
 }

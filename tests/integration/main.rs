@@ -41,6 +41,7 @@ mod sink;
 mod stats;
 mod stopping;
 mod strangers;
+mod streams;
 mod succession;
 mod supervise;
 mod support;

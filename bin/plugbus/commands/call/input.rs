@@ -18,6 +18,11 @@ pub(super) struct Input {
 }
 
 impl Input {
+    /// A line of standard input.
+    pub(super) fn line(bytes: Vec<u8>) -> Self {
+        Self { key: None, bytes, from_stdin: true }
+    }
+
     /// The KEY of `KEY=VALUE`, where such arguments are meant.
     pub(super) fn key(&self) -> Option<&str> {
         self.key.as_deref()

@@ -8,6 +8,7 @@ mod json;
 mod params;
 mod result;
 mod seen;
+mod stream;
 mod token;
 
 use std::io;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use plugbus::host::CallError;
 use plugbus::host::blocking::Bus;
-use plugbus::wire::{InvalidTraceparent, MethodInfo, Schema, Traceparent, Trail};
+use plugbus::wire::{InvalidTraceparent, MethodInfo, Schema, Streams, Traceparent, Trail};
 use serde_json::Value;
 
 use self::params::Param;
@@ -34,17 +35,23 @@ pub(super) fn run(settings: &Settings, args: &Call) -> Result<(), CommandError> 
     let (known, timeout) = known(&bus, method, args)?;
     let schema = known.first().and_then(|method| method.params.as_ref());
     let object = !args.json && schema.and_then(Schema::kind) == Some("object");
+    let trail = trail(args.traceparent);
+    let mut request = bus.request(method).timeout(timeout).trail(&trail);
+    if let Some(instance) = &args.instance {
+        request = request.instance(instance);
+    }
+    let streams = known.first().and_then(|method| method.streams);
+    if let Some(Streams::In | Streams::Both) = streams {
+        return stream::feed(request, args, schema);
+    }
     let inputs = input::read(&args.args, object, io::stdin().lock())?;
     let params = params::params(&inputs, schema, args.json).map_err(CommandError::Usage)?;
     if !args.unchecked {
         check(method, &params, &known)?;
     }
-    let mut request = bus.request(method).timeout(timeout);
-    if let Some(instance) = &args.instance {
-        request = request.instance(instance);
+    if streams.is_some() {
+        return stream::read(request, &params, args.output);
     }
-    let trail = trail(args.traceparent);
-    request = request.trail(&trail);
     let result = request.call_raw(&params).map_err(explain)?;
     output::print_raw(|out| result::write(out, &result, args.output))
 }

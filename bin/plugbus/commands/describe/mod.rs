@@ -8,7 +8,7 @@ use std::time::Duration;
 use plugbus::bus::Card;
 use plugbus::host::CallError;
 use plugbus::host::blocking::Bus;
-use plugbus::wire::{MethodInfo, nearest};
+use plugbus::wire::{MethodInfo, Streams, nearest};
 use serde::Serialize;
 
 use self::words::{example, fields, in_short};
@@ -156,6 +156,15 @@ fn write_method(out: &mut impl Write, plugin: &Description, method: &MethodInfo)
     }
     for (what, schema) in [("takes", &method.params), ("returns", &method.result)] {
         write_fields(out, what, &schema.as_ref().map(words::value).unwrap_or_default())?;
+    }
+    let streams = match method.streams {
+        Some(Streams::Out) => "gives its items one by one",
+        Some(Streams::In) => "takes its items one by one",
+        Some(Streams::Both) => "takes and gives its items one by one",
+        _ => "",
+    };
+    if !streams.is_empty() {
+        writeln!(out, "  It {streams}.")?;
     }
     if method.idempotent {
         writeln!(out, "  Running it twice is as good as running it once.")?;
