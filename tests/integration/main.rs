@@ -49,3 +49,4 @@ mod trace;
 mod trees;
 mod trust;
 mod upgrade;
+mod versions;
