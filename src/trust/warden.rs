@@ -466,14 +466,16 @@ impl Warden {
                 format!("accepted, for --dev: {words}{more}")
             }
         };
-        let now = stamp::now();
+        let (now, place) = (stamp::now(), self.writable());
         if for_good {
-            let place = self.writable();
             let pinned = LockFile::update(&place, |lock| lock.pin(name, &found.digests(), &now));
             pinned.map_err(|error| refuse(format!("cannot be pinned: {error}")))?;
         }
         let files = found.files.iter().map(|(path, _, digest)| format!("{} {}", path.display(), digest.short()));
-        let note = format!("{why}; pinned: {}", files.take(3).collect::<Vec<_>>().join(", "));
+        let mut note = format!("{why}; pinned: {}", files.take(3).collect::<Vec<_>>().join(", "));
+        if place == self.fallback {
+            note += &format!(" (in {}, for want of a better place; `plugbus lock` knows one)", place.display());
+        }
         Ok((format!("locked, pinned at {now}"), Some(note)))
     }
 }

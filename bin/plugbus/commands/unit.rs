@@ -75,6 +75,7 @@ WatchdogSec=30
 LimitNOFILE=524288
 OOMPolicy=continue
 OOMScoreAdjust=-100
+# With this, /etc is read-only here: what may run is pinned beside the configuration by `plugbus lock`, not by the supervisor.
 # Hardening that every plugin inherits. Loosen what one of yours needs in a drop-in: `systemctl edit plugbus`.
 NoNewPrivileges=yes
 ProtectSystem=full
