@@ -6,6 +6,7 @@
 //! hands over open, so that the very file that was looked at can be executed. `docs/security.md` says what that is
 //! worth; `docs/decisions/0018` why it is done so.
 
+mod checked;
 mod digest;
 mod evidence;
 mod level;
@@ -20,6 +21,7 @@ mod subject;
 mod tests;
 mod warden;
 
+pub use checked::CheckedFile;
 pub use digest::Digest;
 pub use level::{Trust, TrustSpec};
 pub use lock::{LockError, LockFile, Pin};

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::evidence::{Doubt, Evidence, Identity, Known};
 use super::subject::{Parts, Puzzle};
-use super::{Digest, LockError, LockFile, Pin, Subject, Trust, TrustSpec, stamp};
+use super::{CheckedFile, Digest, LockError, LockFile, Pin, Subject, Trust, TrustSpec, stamp};
 
 /// Keeps others from writing to an open file until it is closed, where the system can.
 type Hold = fn(&File) -> io::Result<()>;
@@ -46,8 +46,10 @@ struct Admitted {
 pub struct Admission {
     /// The very file that was looked at, to be executed; `None`: whatever is at the path.
     pub program: Option<File>,
-    /// What else has to stay as it is until the program was executed.
-    pub held: Vec<File>,
+    /// What is read by its path, and has to stay as it is until then.
+    pub files: Vec<CheckedFile>,
+    /// Which of these an interpreter is to run, where everything that belongs to it was named.
+    pub script: Option<PathBuf>,
     /// By what it is trusted, in words.
     pub words: String,
     /// What somebody should know of that has not been so before.
@@ -357,13 +359,17 @@ impl Warden {
             );
         }
         let mut admission = Admission { words, note, ..Admission::default() };
-        for (path, evidence, _) in found.files {
+        for (path, evidence, digest) in found.files {
             // A script is run by its path, whoever executes it.
             if path == found.parts.program && !evidence.is_script() {
                 admission.program = Some(evidence.file);
             } else {
-                admission.held.push(evidence.file);
+                admission.files.push(CheckedFile { path, file: evidence.file, digest });
             }
+        }
+        let is_read = |path: &&Path| admission.files.iter().any(|file| file.path == **path);
+        if !subject.files.is_empty() {
+            admission.script = Some(found.parts.main()).filter(is_read).map(Path::to_owned);
         }
         Ok(admission)
     }

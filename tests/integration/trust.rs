@@ -115,9 +115,13 @@ fn a_refusal_is_for_one_plugin_and_a_reload_ends_nobody_for_it() {
 fn a_script_and_what_it_imports_are_judged_like_a_program() {
     let mut bench = Bench::empty();
     fs::create_dir(bench.path().join("lib")).unwrap();
-    let script = bench.write("plugin.sh", &format!(". ./lib/part.sh\nexec {TEXT}\n"));
-    bench.write("lib/part.sh", "true\n");
-    let config = PATIENT.to_owned() + &plugin("text", &["sh", &script], "files = ['lib']");
+    let script = bench.write("plugin.sh", &format!("#!/bin/sh -u\n. \"${{0%/*}}/lib/part.sh\"\nexec {TEXT}\n"));
+    bench.write("lib/part.sh", "echo \"$0 $1\" > ran\n");
+    // By its interpreter, then by its own first line.
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = PATIENT.to_owned()
+        + &plugin("text", &["sh", &script, "a"], "files = ['lib']")
+        + &plugin("direct", &[&script, "b"], "files = ['lib']\nenabled = false");
     let config = bench.write("plugbus.toml", &config);
     let mut command = bench.plugbus(&["supervise", "-c", &config]);
     bench.start(command.stderr(Stdio::null()));
@@ -125,6 +129,15 @@ fn a_script_and_what_it_imports_are_judged_like_a_program() {
     let lock = fs::read_to_string(bench.path().join("plugbus.lock")).unwrap();
     let files: Vec<_> = lock.lines().filter(|line| line.starts_with("text ")).collect();
     assert!(files.len() == 2 && files[0].ends_with(" lib/part.sh") && files[1].ends_with(" plugin.sh"), "{lock}");
+    // What is read is a copy of what was checked, whatever becomes of the originals, and it goes with the process.
+    let state = bench.path().join("default/state");
+    let ran = || fs::read_to_string(bench.path().join("ran")).unwrap();
+    assert!(ran().starts_with(&format!("{}/text.", state.display())) && ran().ends_with(".files/plugin.sh a\n"));
+    bench.expect(&["start", "direct"], 0);
+    assert!(ran().contains("/direct.") && ran().ends_with(".files/plugin.sh b\n"), "{}", ran());
+    bench.expect(&["stop", "direct"], 0);
+    let copies = || fs::read_dir(&state).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+    eventually("the copies of one are gone", || (copies() == 1).then_some(()));
     for file in ["lib/part.sh", "plugin.sh"] {
         let before = fs::read_to_string(bench.path().join(file)).unwrap();
         bench.write(file, &(before.clone() + "# changed\n"));

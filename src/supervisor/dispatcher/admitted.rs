@@ -1,7 +1,10 @@
 //! Looks at a program and executes that very one: no path is looked at in between.
 
+use std::path::Path;
+
 use crate::supervisor::process::{Launch, SpawnError, Spawned, Tree, spawn};
-use crate::trust::{Admission, NotAdmitted, Subject, Warden};
+use crate::supervisor::startup::Copies;
+use crate::trust::{Admission, CheckedFile, NotAdmitted, Subject, Warden};
 
 /// Why there is no process.
 #[derive(Debug)]
@@ -48,12 +51,19 @@ impl Admitted {
         self.admission.note.as_deref()
     }
 
-    /// Starts what was looked at.
+    /// Starts what was looked at; what an interpreter runs, it runs from copies in that place.
     ///
     /// # Errors
     /// As for the start of any process.
-    pub(super) fn spawn(self, tree: Tree) -> Result<Spawned, NoProcess> {
-        Ok(spawn(&self.launch, tree)?)
+    pub(super) fn spawn(self, tree: Tree, copies: &Path) -> Result<Spawned, NoProcess> {
+        let Self { mut launch, admission } = self;
+        let Admission { files, script, .. } = &admission;
+        if let Some(script) = script {
+            let copies = Copies::make(copies, files).map_err(|error| SpawnError::diagnose(&error, &launch))?;
+            let interpreter = files.iter().find(|file| file.path == *script).and_then(CheckedFile::interpreter);
+            launch = launch.running_copy(script, &copies.of(script), interpreter);
+        }
+        Ok(spawn(&launch, tree)?)
     }
 }
 
@@ -63,7 +73,6 @@ mod tests {
     use std::fs::{self, OpenOptions};
     use std::io::{Seek, Write};
     use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
@@ -161,7 +170,7 @@ mod tests {
                 let tree = Tree::marked(dir.path(), &instance);
                 let _entered = runtime.enter();
                 let looked = Admitted::look(&warden, &spec.subject(), launch);
-                match looked.and_then(|admitted| admitted.spawn(tree)) {
+                match looked.and_then(|admitted| admitted.spawn(tree, Path::new("/no/copies"))) {
                     Ok(spawned) => {
                         assert_eq!(runtime.block_on(end(spawned)), ExitState::Code(0), "not what was checked");
                         ran += 1;

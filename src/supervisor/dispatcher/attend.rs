@@ -193,7 +193,7 @@ impl Attendance {
             let _ = trust.set(admitted.words().to_owned());
             // Twice: whoever kills the supervisor in between must not leave a process that nobody knows of.
             write_down(&record, &dir);
-            let spawned = admitted.spawn(tree).inspect_err(|_| record.remove(&dir))?;
+            let spawned = admitted.spawn(tree, &record.copies(&dir)).inspect_err(|_| record.remove(&dir))?;
             record.process = spawned.process.id();
             write_down(&record, &dir);
             Ok((spawned, record))

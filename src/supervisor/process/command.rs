@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::bus::{BusDir, BusError, LANE, Lane};
@@ -55,6 +55,30 @@ impl Launch {
             env,
             checked: None,
         })
+    }
+
+    /// Has its interpreter run a copy of the script in the place of the script itself.
+    ///
+    /// A script that is the program has its interpreter in its first line, which is otherwise the system's to read; but
+    /// where the copy is, it may not be allowed to execute anything.
+    pub(in crate::supervisor) fn running_copy(
+        mut self,
+        script: &Path,
+        copy: &Path,
+        interpreter: Option<(String, Option<String>)>,
+    ) -> Self {
+        let copy = copy.to_string_lossy().into_owned();
+        let named = self.arguments.iter().position(|argument| self.cwd.join(argument) == script);
+        match (interpreter, named) {
+            (_, Some(at)) if self.cwd.join(&self.program) != script => self.arguments[at] = copy,
+            (Some((program, argument)), _) => {
+                self.program = program;
+                self.arguments.splice(..0, argument.into_iter().chain([copy]));
+            }
+            // Nobody knows how to run it: as it is, its start fails and says why.
+            (None, _) => {}
+        }
+        self
     }
 
     /// Executes that open file, whatever is at the program's path; `None` leaves it at the path.

@@ -5,11 +5,13 @@
 //! rest is ended ([`leftovers`]).
 
 mod claims;
+mod copies;
 mod inheritance;
 mod leftovers;
 mod records;
 
 pub(super) use claims::settle;
+pub(super) use copies::Copies;
 pub(super) use inheritance::{Inherited, find_inheritance};
 pub(super) use leftovers::{GRACE, end_leftover, remove_stale_files};
 pub(super) use records::InstanceRecord;

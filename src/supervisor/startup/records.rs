@@ -85,7 +85,13 @@ impl InstanceRecord {
 
     /// Removes it; one that is not there is as good as removed.
     pub(in crate::supervisor) fn remove(&self, dir: &BusDir) {
+        let _ = fs::remove_dir_all(self.copies(dir));
         let _ = fs::remove_file(self.path(dir));
+    }
+
+    /// Where the copies are that it runs from, where it is a script.
+    pub(in crate::supervisor) fn copies(&self, dir: &BusDir) -> PathBuf {
+        self.path(dir).with_extension("files")
     }
 
     fn path(&self, dir: &BusDir) -> PathBuf {
