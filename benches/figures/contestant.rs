@@ -26,6 +26,17 @@ pub(crate) enum Kind {
     Bare,
     /// Replies of a mebibyte, in a table of their own.
     Mebibyte,
+    /// Many items of that size, in another one.
+    Items {
+        bytes: usize,
+    },
+}
+
+impl Kind {
+    /// Whether it makes calls of `revert`, which are compared.
+    pub(crate) fn is_of_calls(self) -> bool {
+        !matches!(self, Self::Mebibyte | Self::Items { .. })
+    }
 }
 
 /// Where it runs: on all cores, or both sides on one.
@@ -94,7 +105,9 @@ impl Contestant {
     pub(crate) fn take_turn(&mut self) {
         for place in PLACES {
             let counted = if self.kind == Kind::Mebibyte { COUNTED / 10 } else { COUNTED };
-            if let Some(numbers) = self.run(place, ["one", &WARM.to_string(), &counted.to_string()]) {
+            if !matches!(self.kind, Kind::Items { .. })
+                && let Some(numbers) = self.run(place, ["one", &WARM.to_string(), &counted.to_string()])
+            {
                 self.seen[place as usize].timings.extend(numbers.iter().map(|ns| Duration::from_nanos(*ns)));
             }
             if self.many

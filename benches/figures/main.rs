@@ -12,6 +12,7 @@
 
 mod aims;
 mod contestant;
+mod items;
 mod memory;
 mod ours;
 mod peers;
@@ -37,6 +38,7 @@ fn main() {
     let Some(wishes) = Wishes::read() else { return println!("{HELP}") };
     let memory = memory::measure();
     let mut all = ours::all();
+    all.extend(items::all());
     if !wishes.ours_alone {
         all.extend(peers::all());
     }

@@ -10,6 +10,7 @@ use plugbus::host::{Bus, blocking};
 use plugbus::plugin;
 
 use crate::contestant::{Contestant, Kind};
+use crate::items;
 use crate::support::{Plugin, TEXT, timed, together, wait_on_bus};
 
 /// The environment variable that names the role.
@@ -56,7 +57,7 @@ pub(crate) fn play(role: &str) {
         "async" => wish.on_tokio(&Plugin::start(root.path()), root.path(), "text.revert"),
         "blocking mebibytes" => blocking(&mebibytes(root.path()), root.path(), "bench.mebibyte", &wish),
         "async mebibytes" => wish.on_tokio(&mebibytes(root.path()), root.path(), "bench.mebibyte"),
-        _ => panic!("no such role: {role}"),
+        _ => assert!(items::play(role, root.path()), "no such role: {role}"),
     }
 }
 

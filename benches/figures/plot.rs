@@ -51,7 +51,7 @@ pub(crate) fn write(all: &[Contestant], directory: &Path) {
 
 /// Those for whom there is something to show.
 fn groups(all: &[Contestant], value: impl Fn(&Contestant, Place) -> Option<f64>) -> Vec<Group<'_>> {
-    let all = all.iter().filter(|one| one.kind != Kind::Mebibyte).map(|one| {
+    let all = all.iter().filter(|one| one.kind.is_of_calls()).map(|one| {
         let ours = matches!(one.kind, Kind::Blocking | Kind::Async);
         Group { name: one.name.trim_matches('*'), ours, values: PLACES.map(|place| value(one, place)) }
     });

@@ -1,16 +1,19 @@
 //! The figures as Markdown, ready for docs/performance.md.
 
 use crate::contestant::{Contestant, Kind, PLACES, Place};
+use crate::items;
 use crate::memory::Memory;
 use crate::support::{Timings, head, machine, micros, row};
 
-const NOTHING: &str = "–";
+pub(crate) const NOTHING: &str = "–";
 
 pub(crate) fn print(all: &[Contestant], memory: &Memory, rounds: usize) {
     println!("{}; {rounds} rounds of 2,000 calls after 2,000.\n", machine());
     calls(all);
     println!();
     mebibytes(all);
+    println!();
+    items::print(all);
     println!();
     head(&["memory", "seen"]);
     row(["an idle plugin, resident", &format!("{:.1} MiB", memory.plugin as f64 / 1024.0)]);
@@ -30,7 +33,7 @@ fn calls(all: &[Contestant]) {
         "64 callers, free",
         "64 callers, one core",
     ]);
-    for one in all.iter().filter(|one| one.kind != Kind::Mebibyte) {
+    for one in all.iter().filter(|one| one.kind.is_of_calls()) {
         if let Some(why) = &one.skipped {
             row([one.name, &format!("skipped: {why}")]);
             continue;
