@@ -9,12 +9,15 @@ WORD = re.compile(r"\w+(?:['’.]\w+)*")  # near enough to Unicode's own rules, 
 METHODS = {}
 
 
-def method(params, result):
-    """Registers a function of (params, call) under its name, with its docstring and its schemas."""
+def method(params, result, **more):
+    """Registers a function of (params, call) under its name, with its docstring, its schemas and what else there is.
+
+    A function that yields is given `streams="out"`; `result` is then the schema of one item.
+    """
 
     def register(function):
         info = {"name": function.__name__, "doc": function.__doc__, "params": params, "result": result}
-        METHODS[function.__name__] = (function, info | {"idempotent": True})
+        METHODS[function.__name__] = (function, info | {"idempotent": True} | more)
         return function
 
     return register
@@ -60,6 +63,12 @@ def slow_revert(params, call):
     for _ in parts:
         call.pause(params["ms"] / 1000 / len(parts))
     return "".join(reversed(parts))
+
+
+@method(TEXT, TEXT, streams="out", idempotent=False)
+def lines(text, call):
+    """Gives the lines of a text one by one."""
+    yield from text.splitlines()
 
 
 def check(value, schema, what="params"):

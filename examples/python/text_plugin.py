@@ -12,6 +12,7 @@ import msgpack, pynng
 
 import text_methods
 from calls import Call, Fault, read_request
+from streams import Streams
 
 VERSION, MAX_MESSAGE, SP_HEADER = "0.1.0", 16 * 1024 * 1024, 4
 CALLS_AT_ONCE = 4
@@ -26,10 +27,11 @@ class Plugin:
         self.lock = threading.Condition()  # guards what follows
         self.running, self.unanswered = [], 0
         self.counts = {"done": 0, "failed": 0, "beat": 0}
+        self.streams = Streams(self.counted)
 
     def answer_call(self, body):
         try:
-            reply = msgpack.packb({"v": 1, "result": self.dispatch(read_request(body))})
+            reply = msgpack.packb({"v": 1} | self.dispatch(read_request(body)))
             if len(reply) > MAX_MESSAGE:
                 raise Fault("too_large", f"the result has more than {MAX_MESSAGE} bytes")
             return reply
@@ -42,6 +44,20 @@ class Plugin:
         name, params = request["method"], request.get("params")
         if request.get("instance", self.instance) != self.instance:
             raise Fault("stale_instance", f"this is instance {self.instance}")
+        if name.startswith("$"):
+            return {"result": self.builtin(name, params)}
+        if name not in self.methods:
+            raise self.no_method(name)
+        function, info = self.methods[name]
+        text_methods.check(params, info["params"])
+        result = self.run(function, params, Call(request, self.moved))
+        if "streams" in info:
+            return {"stream": self.streams.open(result)}
+        self.counted("done")
+        return {"result": result}
+
+    def builtin(self, name, params):
+        self.streams.prune()
         match name:
             case "$ping":
                 return None
@@ -53,12 +69,16 @@ class Plugin:
                 return self.leave.set()
             case "$cancel":
                 return self.cancel(params)
-        if name not in self.methods:
-            nearest = difflib.get_close_matches(name, self.methods, cutoff=0.5) or self.methods
-            raise Fault("no_method", f"there is no method {name!r}; the nearest: {', '.join(nearest)}")
-        function, info = self.methods[name]
-        text_methods.check(params, info["params"])
-        return self.run(function, params, Call(request, self.moved))
+            case "$next":
+                self.moved()
+                return self.streams.next(params, lambda item: len(msgpack.packb(item)))
+            case "$close":
+                return self.streams.close(params)
+        raise self.no_method(name)
+
+    def no_method(self, name):
+        nearest = difflib.get_close_matches(name, self.methods, cutoff=0.5) or self.methods
+        return Fault("no_method", f"there is no method {name!r}; the nearest: {', '.join(nearest)}")
 
     def run(self, function, params, call):
         with self.lock:
@@ -67,18 +87,23 @@ class Plugin:
             if len(self.running) >= CALLS_AT_ONCE:
                 raise Fault("busy", f"{CALLS_AT_ONCE} calls run already")
             self.running.append(call)
-        outcome = "failed"
         try:
             call.pause()  # its time may be over before it begins
             result = function(params, call)
             call.pause()
-            outcome = "done"
             return result
+        except BaseException:
+            self.counted("failed")
+            raise
         finally:
             with self.lock:
                 self.running.remove(call)
-                self.counts[outcome] += 1
-                self.counts["beat"] += 1
+
+    def counted(self, outcome):
+        with self.lock:
+            self.counts[outcome] += 1
+            self.counts["beat"] += 1
+            self.lock.notify_all()
 
     def cancel(self, params):
         text_methods.check(params, text_methods.record(id=text_methods.TEXT))
@@ -93,12 +118,13 @@ class Plugin:
             self.counts["beat"] += 1
 
     def load(self):
+        streams = self.streams.prune()
         with self.lock:
             now = time.monotonic()
             since = lambda moments: max(0, int(1000 * (now - min(moments, default=now))))
             ages = {"oldest_ms": since(call.began for call in self.running)}
             ages["overdue_ms"] = since(call.deadline for call in self.running)
-            return {"in_flight": len(self.running), **ages, **self.counts}
+            return {"in_flight": len(self.running) + streams, **ages, **self.counts}
 
     def answer_survey(self, body):
         question = msgpack.unpackb(body)
@@ -168,6 +194,8 @@ def main():
     threading.Thread(target=plugin.serve_surveys, args=(surveys,), daemon=True).start()
     print(f"text {VERSION} takes calls at {env['PLUGBUS_CALL_URL']}", flush=True)
     plugin.leave.wait()
+    while plugin.streams.prune():  # those that are open are finished, or left alone for too long
+        time.sleep(0.05)
     with plugin.lock:
         plugin.lock.wait_for(lambda: plugin.unanswered == 0)
     calls.close()  # removes the socket file

@@ -197,7 +197,7 @@ fn a_plugin_in_python_is_surveyed_called_and_stopped() {
     let found = (answer.name.as_str(), answer.instance.as_str(), answer.pid);
     assert_eq!(found, (PluginProcess::NAME, PluginProcess::INSTANCE, plugin.pid()));
     let methods: Vec<String> = answer.info.unwrap().methods.into_iter().map(|method| method.name).collect();
-    assert_eq!(methods, ["revert", "count", "wrap", "slow_revert"]);
+    assert_eq!(methods, ["revert", "count", "wrap", "slow_revert", "lines"]);
 
     assert_eq!(call(&plugin, "revert", &json!(SENTENCE)), Ok(json!(BACKWARDS)));
     // Draining: a new call is refused, the one that runs is waited for and answered, then it ends with 0.
@@ -224,7 +224,6 @@ fn our_host_calls_a_plugin_in_python_by_its_card() {
         version: info.version,
         process: ProcessId::of(answer.pid).unwrap(),
         protocol: PROTOCOL,
-        protocol_max: None,
         url: plugin.endpoint().to_string(),
         methods: info.methods,
     };
@@ -234,6 +233,20 @@ fn our_host_calls_a_plugin_in_python_by_its_card() {
     assert_eq!(bus.call::<String, _>("revert", SENTENCE).unwrap(), BACKWARDS);
     let lines: Vec<String> = bus.call("text.wrap", &json!({"text": SENTENCE, "width": 9})).unwrap();
     assert_eq!(lines, ["Live on", "time,", "emit no", "evil"]);
+    for count in [0, 1, 5000] {
+        let text = "a line\n".repeat(count);
+        let lines: Vec<String> = bus.request("lines").stream(&text).unwrap().map(Result::unwrap).collect();
+        assert_eq!(lines, vec!["a line"; count]);
+    }
+    let mut some = bus.request("lines").stream::<String, _>(&"a line\n".repeat(5000)).unwrap();
+    assert_eq!(some.next().unwrap().unwrap(), "a line");
+    let load = || call(&plugin, "$stats", &Value::Null).unwrap();
+    let (before, open) = (load()["done"].clone(), load()["in_flight"].clone());
+    drop(some);
+    assert_eq!(
+        (before, open, load()["done"].clone(), load()["in_flight"].clone()),
+        (json!(5), json!(1), json!(6), json!(0))
+    );
     let refused = bus.call::<Value, _>("wrap", &json!({"text": SENTENCE, "width": 0})).unwrap_err();
     let CallError::Plugin { fault, .. } = refused else { panic!("{refused}") };
     assert_eq!((fault.code, fault.data_json().as_deref()), (Code::BadParams, Some("{\"width\":0}")));
@@ -330,6 +343,11 @@ fn the_same_plugin_in_python_and_in_rust() {
         ("wrap", json!({"text": SENTENCE, "width": 0})),
         ("wrap", json!({"text": SENTENCE})),
         ("slow_revert", json!({"text": "abc", "ms": 10})),
+        ("lines", json!(7)),
+        ("$next", json!({"stream": "nobody's"})),
+        ("$next", json!({"stream": 7})),
+        ("$close", json!({"stream": "nobody's"})),
+        ("$close", Value::Null),
         ("$ping", Value::Null),
         ("nothing", Value::Null),
         ("$nothing", Value::Null),
