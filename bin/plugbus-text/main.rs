@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plugbus::plugin::{Failure, Input, Items, Plugin, ServeError};
+use plugbus::wire::Progress;
 use serde::{Deserialize, Serialize};
 
 fn main() -> Result<(), ServeError> {
@@ -17,6 +18,12 @@ fn main() -> Result<(), ServeError> {
         .method("lines", "Gives the lines of a text one by one.", lines)
         .method("count_words", "Counts the words of all texts that it is given.", count_words)
         .method("revert_each", "Gives back each text reversed, as soon as it has it.", revert_each)
+        .method("repeat", "Gives a text again and again, for as long as it is read.", repeat)
+        .method_async(
+            "slow_lines",
+            "Gives a line of a text every `ms` milliseconds, and says how far it is.",
+            slow_lines,
+        )
         .returns::<Counted>("count")
         .idempotent("revert")
         .idempotent("count")
@@ -70,6 +77,22 @@ async fn slow_revert(Slow { text, ms }: Slow) -> Result<String, Failure> {
 fn lines(text: String) -> Result<Items<String>, Failure> {
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     Ok(Items::of(lines))
+}
+
+fn repeat(text: String) -> Result<Items<String>, Failure> {
+    Ok(Items::of(std::iter::repeat(text)).endless())
+}
+
+async fn slow_lines(Slow { text, ms }: Slow) -> Result<Items<String>, Failure> {
+    Ok(Items::channel(move |mut sender| async move {
+        let total = Some(text.lines().count() as u64);
+        for (done, line) in (1..).zip(text.lines()) {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            sender.send(&line.to_owned()).await?;
+            sender.progress(Progress { done, total, message: None });
+        }
+        Ok(())
+    }))
 }
 
 fn count_words(texts: Input<String>) -> Result<usize, Failure> {

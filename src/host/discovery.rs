@@ -289,7 +289,6 @@ mod tests {
             version: String::new(),
             process: ProcessId::own(),
             protocol: 1,
-            protocol_max: None,
             url: String::new(),
             methods: methods.iter().map(|name| MethodInfo::new(*name)).collect(),
         }

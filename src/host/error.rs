@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::bus::BusError;
-use crate::wire::{CodecError, Fault, Protocols};
+use crate::wire::{CodecError, Fault};
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -81,9 +81,6 @@ pub enum CallError {
     /// The parameters are larger than a message may be; nothing was sent.
     #[error("the parameters make a message of {0} bytes, it may have {max}", max = crate::wire::MAX_MESSAGE)]
     TooLarge(usize),
-    /// The call that this one is nested in was cancelled; the method may have run.
-    #[error("the call was cancelled, together with the one it is nested in; the method may have run")]
-    Cancelled,
     /// The call is nested in too many others; nothing was sent.
     #[error("the call is nested in more than {max} others: do they call each other without end?",
         max = crate::wire::MAX_CALL_DEPTH)]
@@ -91,14 +88,6 @@ pub enum CallError {
     /// The parameters do not serialise; nothing was sent.
     #[error("the parameters do not serialise: {0}")]
     Params(#[source] CodecError),
-    /// The plugin speaks other versions of the protocol; the method did not run, unless it was the reply that said so.
-    #[error("{plugin} speaks {theirs}, this program {own}: upgrade {older}", own = Protocols::OWN, older = older(plugin, *theirs))]
-    Protocol {
-        /// The plugin.
-        plugin: String,
-        /// What it speaks.
-        theirs: Protocols,
-    },
     /// The plugin's reply is not of the protocol, or its result not of the type that was asked for.
     #[error("the reply of {plugin} cannot be read: {error}")]
     Reply {
@@ -108,22 +97,6 @@ pub enum CallError {
         #[source]
         error: CodecError,
     },
-}
-
-fn older(plugin: &str, theirs: Protocols) -> &str {
-    if theirs.is_newer_than(Protocols::OWN) { "this program" } else { plugin }
-}
-
-impl CallError {
-    /// Whether the method may have run all the same; where not, the call may be made again without harm.
-    #[must_use]
-    pub fn may_have_run(&self) -> bool {
-        match self {
-            Self::Deadline { .. } | Self::Died { .. } | Self::Cancelled | Self::Reply { .. } => true,
-            Self::Plugin { fault, .. } => !fault.code.not_started(),
-            _ => false,
-        }
-    }
 }
 
 fn did_you_mean(nearest: &[String]) -> String {

@@ -12,7 +12,6 @@
 
 pub mod blocking;
 mod bus;
-mod call_id;
 mod discovery;
 mod error;
 mod links;

@@ -8,14 +8,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tracing::Instrument as _;
 
-use super::call_id;
 use super::discovery::{Age, Cards, SUPERVISOR, Target};
 use super::links::{Chosen, Held, Links};
 use super::span::Traced;
 use super::stream::{Line, Reader, Writer};
 use super::{Bus, CallError};
 use crate::bus::{Body, Card, RequestError};
-use crate::wire::{Code, CodecError, Fault, Protocols, Raw, Reply, RequestHead, Trail, from_slice};
+use crate::wire::{Code, CodecError, Fault, PROTOCOL, Raw, Reply, RequestHead, Trail, from_slice};
 
 /// What a call may take unless its caller says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,13 +42,7 @@ pub(super) enum Waits {
 impl<'a> Request<'a> {
     pub(super) fn new(bus: &'a Bus, method: &'a str) -> Self {
         let target = Target { plugin: None, method, instance: None };
-        Self { bus, target, timeout: TIMEOUT, trail: bus.origin.as_deref(), waits: Waits::Async }
-    }
-
-    /// To be waited for in its future.
-    pub(super) fn in_future(mut self) -> Self {
-        self.waits = Waits::Async;
-        self
+        Self { bus, target, timeout: TIMEOUT, trail: None, waits: Waits::Async }
     }
 
     /// To be waited for on the thread that polls it.
@@ -88,7 +81,7 @@ impl<'a> Request<'a> {
     /// [`CallError`]; its variants say what the caller can do.
     ///
     /// # Cancel safety
-    /// Dropping the future cancels the call; the method may have run.
+    /// Dropping the future abandons the call; the method may run all the same.
     pub async fn call<R, P>(self, params: &P) -> Result<R, CallError>
     where
         R: DeserializeOwned,
@@ -157,20 +150,10 @@ impl<'a> Request<'a> {
         if self.trail.is_some_and(Trail::is_too_deep) {
             return Err(CallError::TooDeep);
         }
-        let mut tried = Tried::default();
-        let ended = self.attempts(params, &mut tried).await;
-        match (ended, tried.died) {
-            // What died before may have run, whatever was tried since.
-            (Err(error), Some(died)) if !error.may_have_run() => Err(died),
-            (ended, _) => ended,
-        }
-    }
-
-    /// Sends it to one instance after the other until one takes it.
-    async fn attempts<P: Serialize + ?Sized>(self, params: &P, tried: &mut Tried) -> Result<Answer, CallError> {
         let shared = &self.bus.shared;
         let (mut now, mut age) = (Instant::now(), Age::Recent);
         let deadline = now + self.timeout;
+        let mut tried = Tried::default();
         loop {
             let cards = shared.discovery.cards(age, now)?;
             let target = self.target.resolve(&cards);
@@ -202,10 +185,6 @@ impl<'a> Request<'a> {
                     }
                 }
                 Err(Refused::Busy(error)) => tried.busy(&chosen, &shared.links, error),
-                Err(Refused::For(died @ CallError::Died { .. })) if chosen.card.repeats(target.method) => {
-                    shared.discovery.forget();
-                    tried.died(&chosen, died);
-                }
                 Err(Refused::For(error)) => return Err(error),
                 Ok(answer) => return Ok(answer),
             }
@@ -220,22 +199,19 @@ impl<'a> Request<'a> {
         params: &P,
         deadline: Instant,
     ) -> Result<Answer, Refused> {
-        if card.protocols().common(Protocols::OWN).is_none() {
-            return Err(CallError::Protocol { plugin: card.name.clone(), theirs: card.protocols() }.into());
+        if card.protocol != PROTOCOL {
+            return Err(unreadable(card, CodecError::Version(card.protocol.into())).into());
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let mut head = RequestHead::new(method, left);
         head.instance = Some(&card.instance);
         let meta = self.trail.and_then(Trail::write);
         head.meta = meta.as_deref().map(Raw::checked_before);
-        // Only a future can be dropped: who waits on its thread needs no name to cancel a call by.
-        let id = (self.waits == Waits::Async).then(|| self.bus.shared.call_ids.next());
-        head.id = id.as_deref();
         let request = head.encode(params).map_err(CallError::Params)?;
         let counted = link.begin();
-        let reply = match &id {
-            Some(id) => link.requester.request_or_tell(&request, left, &|| call_id::cancel(id)).await,
-            None => link.requester.request_blocking(&request, left),
+        let reply = match self.waits {
+            Waits::Async => link.requester.request(&request, left).await,
+            Waits::OnThread => link.requester.request_blocking(&request, left),
         };
         drop(counted);
         match reply {
@@ -341,8 +317,6 @@ struct Tried {
     /// Have as many calls as they take; the error is the last one's.
     full: Vec<String>,
     busy: Option<CallError>,
-    /// The last one died over it; only a method that may run twice is tried on.
-    died: Option<CallError>,
 }
 
 impl Tried {
@@ -360,11 +334,6 @@ impl Tried {
     fn draining(&mut self, chosen: &Chosen<'_>, links: &Links) {
         links.avoid(&chosen.card.instance);
         self.not.push(chosen.card.instance.clone());
-    }
-
-    fn died(&mut self, chosen: &Chosen<'_>, died: CallError) {
-        self.not.push(chosen.card.instance.clone());
-        self.died = Some(died);
     }
 
     fn not_sent(&mut self, Chosen { card, link }: &Chosen<'_>, links: &Links) {
@@ -485,9 +454,5 @@ impl Answer {
 }
 
 fn unreadable(card: &Card, error: CodecError) -> CallError {
-    if let CodecError::Version(theirs) = error {
-        let theirs = Protocols::new(theirs.try_into().unwrap_or(u32::MAX), None);
-        return CallError::Protocol { plugin: card.name.clone(), theirs };
-    }
     CallError::Reply { plugin: card.name.clone(), error }
 }

@@ -16,7 +16,6 @@ use super::builder::Method;
 use super::cancel::Cancel;
 use super::handler::{Job, Outcome};
 use super::ledger::Ticket;
-use super::tally::Tally;
 use crate::bus::Incoming;
 use crate::wire::{Code, Fault, MAX_MESSAGE, Raw, Reply};
 
@@ -59,7 +58,7 @@ impl Call {
         };
         // Code that runs on a thread of its own goes on; it can see that nobody waits any more.
         cancel.tell();
-        answer(incoming, outcome, &method.tally, started);
+        answer(incoming, outcome, &method, started);
     }
 }
 
@@ -89,9 +88,12 @@ fn span(method: &Method, context: &Context) -> Span {
 }
 
 /// Counts the call and sends its reply.
-pub(super) fn answer(incoming: Incoming, outcome: Outcome, tally: &Tally, started: Instant) {
+pub(super) fn answer(incoming: Incoming, outcome: Outcome, method: &Method, started: Instant) {
     let (reply, error) = encode(outcome);
-    tally.count(error, started.elapsed());
+    // A stream that was opened is counted when it ends.
+    if error.is_some() || method.info.streams.is_none() {
+        method.tally.count(error, started.elapsed());
+    }
     incoming.reply_with(reply);
 }
 

@@ -142,8 +142,8 @@ impl Made {
 
 pub(super) fn blocking<M, H: Handler<M>>(handler: H) -> Made {
     let handler = Arc::new(handler);
-    let prepare = move |params: Raw<'_>, mut context: Context, incoming: &Incoming| {
-        let mut opening = opening::<H::Argument, H::Output>(&mut context, incoming);
+    let prepare = move |params: Raw<'_>, context: Context, incoming: &Incoming| {
+        let mut opening = Opening::of(&context, incoming);
         let handler = Arc::clone(&handler);
         if let Some(opening) = opening.take_if(|_| H::Argument::STREAMS) {
             let run = |line| {
@@ -159,8 +159,8 @@ pub(super) fn blocking<M, H: Handler<M>>(handler: H) -> Made {
 }
 
 pub(super) fn asynchronous<M, H: AsyncHandler<M>>(handler: H) -> Made {
-    let prepare = move |params: Raw<'_>, mut context: Context, incoming: &Incoming| {
-        let mut opening = opening::<H::Argument, H::Output>(&mut context, incoming);
+    let prepare = move |params: Raw<'_>, context: Context, incoming: &Incoming| {
+        let mut opening = Opening::of(&context, incoming);
         if let Some(opening) = opening.take_if(|_| H::Argument::STREAMS) {
             let run = |line| {
                 let running = H::Argument::receive(line).map(|argument| handler.run(argument, context));
@@ -172,11 +172,6 @@ pub(super) fn asynchronous<M, H: AsyncHandler<M>>(handler: H) -> Made {
         Ok(Job::Async(Box::pin(async move { outcome(running.await, opening) })))
     };
     Made::new::<H::Argument, H::Output>(prepare)
-}
-
-/// What it takes to open a stream, for a method that does.
-fn opening<A: Argument, R: Output>(context: &mut Context, incoming: &Incoming) -> Option<Opening> {
-    (A::STREAMS || R::STREAMS).then(|| Opening::new(context, incoming))
 }
 
 /// A call that is done once its stream is open.

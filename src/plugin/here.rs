@@ -58,7 +58,7 @@ impl Open {
 
     fn answer(&self, outcome: Outcome) {
         if let Some(incoming) = self.take() {
-            answer(incoming, outcome, &self.method.tally, self.started);
+            answer(incoming, outcome, &self.method, self.started);
         }
     }
 }
@@ -74,7 +74,7 @@ impl Call {
             Ok(Ok(job)) if self.method.pace.is_slow() => drop(runtime.spawn(self.go_on(Next::Begin(job, pass)))),
             Ok(Ok(job)) => self.begin(job, pass, turn, runtime),
             Ok(Err(fault)) | Err(fault) => {
-                answer(self.incoming, Err(fault), &self.method.tally, self.ticket.started());
+                answer(self.incoming, Err(fault), &self.method, self.ticket.started());
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::cancel::{Cancel, Early};
+use super::cancel::Cancel;
 use super::stream::Streams;
 use super::tally::Tally;
 use crate::wire::{Load, Phase, Stats};
@@ -28,7 +28,6 @@ pub(super) struct Ledger {
     /// Somebody waits for that.
     wanted_quiet: AtomicBool,
     quiet: Notify,
-    early: Early,
 }
 
 #[derive(Debug)]
@@ -68,14 +67,8 @@ impl Ledger {
     fn enter(self: &Arc<Self>, started: Instant, deadline: Option<Instant>, id: Option<&str>) -> Ticket {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let cancel = Cancel::default();
-        let call = Running { started, deadline, id: id.map(str::to_owned), cancel: cancel.clone() };
-        let mut running = self.lock();
-        running.insert(number, call);
-        // Under the lock: a cancellation either finds the call or is found by it.
-        if id.is_some_and(|id| self.early.takes(id, started)) {
-            cancel.tell();
-        }
-        drop(running);
+        let running = Running { started, deadline, id: id.map(str::to_owned), cancel: cancel.clone() };
+        self.lock().insert(number, running);
         let is_stream = deadline.is_none();
         let deadline = deadline.unwrap_or(started);
         Ticket { ledger: Arc::clone(self), number, cancel, started, deadline, is_stream, begun: false }
@@ -97,9 +90,6 @@ impl Ledger {
         for call in running.values().filter(|call| call.id.as_deref() == Some(id)) {
             call.cancel.tell();
             found = true;
-        }
-        if !found {
-            self.early.note(id);
         }
         found
     }
@@ -127,7 +117,7 @@ impl Ledger {
     }
 
     pub(super) fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Acquire) {
+        match self.phase.load(Ordering::SeqCst) {
             0 => Phase::Starting,
             1 => Phase::Ready,
             _ => Phase::Draining,
@@ -140,7 +130,11 @@ impl Ledger {
             Phase::Ready => 1,
             Phase::Draining => 2,
         };
-        self.phase.store(phase, Ordering::Release);
+        // Before the streams are told: one that is opened meanwhile looks at it.
+        self.phase.store(phase, Ordering::SeqCst);
+        if phase == 2 {
+            self.streams.drain();
+        }
     }
 
     /// Waits until no call runs.
@@ -202,6 +196,15 @@ impl Ticket {
 
     pub(super) fn cancel(&self) -> Cancel {
         self.cancel.clone()
+    }
+
+    pub(super) fn beat(&self) {
+        self.ledger.beat();
+    }
+
+    /// Whether the plugin is.
+    pub(super) fn is_draining(&self) -> bool {
+        self.ledger.phase() == Phase::Draining
     }
 
     /// Notes that nobody waits for the stream any more: its code is past its time from now on.

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +17,10 @@ use super::builder::{Method, Plugin};
 use super::builtin::{self, Then};
 use super::call::{Call, Next};
 use super::environment::Environment;
-use super::home::Home;
 use super::ledger::{Ledger, Ticket};
 use super::orphan;
 use super::pulse::{self, Identity};
-use super::stream::Asked;
+use super::stream::{Asked, Life};
 use super::{Context, ServeError};
 use crate::bus::{BusDir, Card, Incoming, ProcessId, Replier, Respondent, Turn};
 use crate::wire::{Code, CodecError, Fault, MAX_CALL_DEPTH, PROTOCOL, Phase, Reply, Request, Trail, nearest};
@@ -34,15 +32,15 @@ const SPARE: usize = 8;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How many requests the socket is to have room for.
-pub(super) fn room(limits: Limits) -> usize {
-    limits.concurrency + limits.queue + limits.beyond() + SPARE
+pub(super) fn room(Limits { concurrency, queue }: Limits) -> usize {
+    concurrency + queue + SPARE
 }
 
 /// A plugin that is being served.
 #[derive(Debug)]
 pub struct Server {
     stop: watch::Sender<bool>,
-    ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<Ledger>,
     serving: tokio::task::JoinHandle<()>,
     /// Whether a supervisor is connected, where one may be.
     presence: Option<watch::Receiver<bool>>,
@@ -63,7 +61,6 @@ impl Server {
     pub(super) fn start(
         plugin: Plugin,
         (name, instance): (&str, &str),
-        directory: &Path,
         replier: Replier,
         respondent: Option<Respondent>,
     ) -> Result<Self, ServeError> {
@@ -85,7 +82,6 @@ impl Server {
             methods,
             admission,
             ledger: Arc::clone(&ledger),
-            home: Arc::new(Home::new(instance, directory, Arc::clone(&ledger))),
             stop: stop.clone(),
             runtime: Handle::current(),
         });
@@ -125,7 +121,6 @@ struct Desk {
     methods: BTreeMap<String, Arc<Method>>,
     admission: Arc<Admission>,
     ledger: Arc<Ledger>,
-    home: Arc<Home>,
     stop: watch::Sender<bool>,
     runtime: Handle,
 }
@@ -170,7 +165,10 @@ impl Desk {
             }
             Accepted::OfStream { asked, params, ttl } => asked.of(self.ledger.streams(), incoming, params, ttl),
             Accepted::Run { method, params, ticket, trail, admitted } => {
-                let (context, method) = (Context::new(&ticket, &self.home, trail), Arc::clone(method));
+                let (mut context, method) = (Context::new(&ticket, &self.ledger, trail), Arc::clone(method));
+                if method.info.streams.is_some() {
+                    context.opens_stream(Life::new(&method.tally, ticket.started()));
+                }
                 let call = Call { incoming, params, method, ticket, context };
                 match (turn, admitted) {
                     (Some(turn), Next::Start(pass)) => call.run_here(pass, turn, &self.runtime),
@@ -208,11 +206,7 @@ impl Desk {
         let Some(method) = self.methods.get(request.head.method) else {
             return refuse(Code::NoMethod, self.no_method(request.head.method));
         };
-        let admitted = match trail.leads_through(&self.who.instance) {
-            true => self.admission.admit_nested(),
-            false => self.admission.admit(incoming.peer()),
-        };
-        let admitted = match admitted {
+        let admitted = match self.admission.admit(incoming.peer()) {
             Admitted::Now(pass) => Next::Start(pass),
             Admitted::Waits(waiting) => Next::Wait(waiting),
             Admitted::Full => {
@@ -221,9 +215,6 @@ impl Desk {
             }
         };
         let ticket = self.ledger.begin(request.head.id, request.head.ttl);
-        if ticket.cancel().is_told() {
-            return refuse(Code::Cancelled, "the call was cancelled before it began".into());
-        }
         let params = request.params.range_in(incoming.body());
         Accepted::Run { method, params, ticket, trail, admitted }
     }
@@ -253,8 +244,8 @@ pub(super) fn run_process(plugin: Plugin, environment: &Environment) -> Result<(
         // Before the endpoint exists: a plugin that can be found can be told to stop.
         let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
-        let Environment { name, instance, call, survey, bus, .. } = environment;
-        let server = plugin.start_on(bus, (name, instance), call, survey.as_ref())?;
+        let Environment { name, instance, call, survey, .. } = environment;
+        let server = plugin.start(name, instance, call, survey.as_ref())?;
         let stopper = server.stopper();
         if let (Some(presence), Some(patience)) = (server.presence.clone(), environment.orphan_timeout) {
             tokio::spawn(leave_when_orphaned(presence, patience, stopper.clone()));
@@ -288,7 +279,7 @@ fn signals(error: std::io::Error) -> ServeError {
     ServeError::System("listen to signals", error)
 }
 
-pub(super) fn runtime() -> std::io::Result<Runtime> {
+fn runtime() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     Builder::new_multi_thread().worker_threads(cores.min(4)).enable_all().build()
 }
@@ -301,7 +292,6 @@ fn own_card(plugin: &Plugin, environment: &Environment) -> Card {
         version: info.version,
         process: ProcessId::own(),
         protocol: PROTOCOL,
-        protocol_max: None,
         url: environment.call.to_string(),
         methods: info.methods,
     }

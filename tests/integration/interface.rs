@@ -78,7 +78,6 @@ fn serve(bus: &BusDir) -> Server {
         version,
         process: ProcessId::own(),
         protocol: PROTOCOL,
-        protocol_max: None,
         url: url.to_string(),
         methods,
     })

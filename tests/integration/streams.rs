@@ -1,15 +1,19 @@
 //! Streams of items, between processes and on both lanes.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Stdio};
+use std::thread;
 
 use plugbus::bus::Lane;
 use plugbus::host::CallError;
+use plugbus::supervisor::OrderReport;
 use plugbus::wire::{Code, Load, Opened, Reply, RequestHead};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Bench, LONG, PATIENT, PluginProcess, RawCaller, Stage, eventually, python, signal, text_plugin,
+    Bench, LONG, PATIENT, PluginProcess, RawCaller, Stage, eventually, python, send, signal, text_plugin,
 };
 
 fn text_on(lane: Lane) -> PluginProcess {
@@ -104,6 +108,70 @@ fn a_caller_that_departs_ends_its_stream() {
 }
 
 #[test]
+fn a_stream_that_is_left_alone_for_too_long_ends() {
+    for lane in Lane::ALL {
+        let plugin = text_on(lane);
+        let mut caller = RawCaller::connect(&plugin.socket()).unwrap();
+        let id = open(&mut caller, &lines(100_000));
+        let next = json!({"stream": id, "keep_ms": 50});
+        assert_eq!(code(&ask(&mut caller, "$next", &next)), None);
+        eventually("the stream ends", || (load(&plugin).in_flight == 0).then_some(()));
+        assert_eq!(code(&ask(&mut caller, "$next", &next)), Some(Code::BadParams));
+        // It counts as cancelled: nobody has had its end.
+        assert_eq!(load(&plugin).failed, 1);
+    }
+}
+
+#[test]
+fn draining_waits_for_no_endless_stream_and_loses_no_item_of_others() {
+    for lane in Lane::ALL {
+        let mut plugin = text_on(lane);
+        let mut endless = RawCaller::connect(&plugin.socket()).unwrap();
+        let reply = ask(&mut endless, "repeat", &json!("again"));
+        let Ok(Reply::Stream(Opened { id: again, .. })) = Reply::decode(&reply) else { panic!("{reply:x?}") };
+        let mut other = RawCaller::connect(&plugin.socket()).unwrap();
+        let id = open(&mut other, &lines(3000));
+        assert_eq!(code(&ask(&mut other, "$stop", &Value::Null)), None);
+        let (count, batch) = read_to_end(&mut endless, again);
+        // What was there when it was told.
+        assert!(count <= 1024 + 1 && batch.get("error").is_none(), "{count} {batch}");
+        let (count, batch) = read_to_end(&mut other, &id);
+        assert_eq!((count, batch.get("error")), (3000, None));
+        assert_eq!(plugin.exit().code(), Some(0));
+    }
+}
+
+/// How many items came, and the last batch.
+fn read_to_end(caller: &mut RawCaller, id: &str) -> (usize, Value) {
+    let mut count = 0;
+    loop {
+        let reply = ask(caller, "$next", &json!({"stream": id, "from": count}));
+        let Ok(Reply::Result(result)) = Reply::decode(&reply) else { panic!("{reply:x?}") };
+        let batch: Value = result.to().unwrap();
+        count += batch["items"].as_array().unwrap().len();
+        if batch.get("end").or(batch.get("error")).is_some() {
+            return (count, batch);
+        }
+    }
+}
+
+#[test]
+fn a_rolling_restart_ends_endless_streams_within_their_grace() {
+    // Of an hour: whoever waits for it fails this test.
+    let stage = Stage::start(&(PATIENT.to_owned() + &text_plugin("stop_grace = '1h'")));
+    let before = stage.ready("text");
+    let bus = stage.caller();
+    let mut reader = bus.request("repeat").timeout(LONG).stream::<String, _>("again").unwrap();
+    assert_eq!(reader.next().unwrap().unwrap(), "again");
+    let reading = thread::spawn(move || reader.map(Result::unwrap).count());
+    let roll = json!({"names": ["text"], "rolling": true});
+    let report: OrderReport = bus.request("restart").plugin("supervisor").timeout(LONG).call(&roll).unwrap();
+    assert!(report.done, "{report:?}");
+    assert!(reading.join().unwrap() > 0);
+    assert_ne!(stage.ready("text").instance, before.instance);
+}
+
+#[test]
 fn a_plugin_that_dies_leaves_what_was_read() {
     let stage = Stage::start(&(PATIENT.to_owned() + &text_plugin("restart = 'never'")));
     let plugin = stage.ready("text");
@@ -136,4 +204,47 @@ fn the_command_prints_items_and_takes_lines() {
     let reverted = bench.pipe(b"abc\ndef\n", &["call", "revert_each", "xyz", "-"]);
     assert_eq!((reverted.code, reverted.stdout.as_str()), (0, "zyx\ncba\nfed\n"), "{reverted:?}");
     assert!(reverted.stderr.is_empty(), "{reverted:?}");
+}
+
+#[test]
+fn ctrl_c_ends_the_stream_on_both_sides() {
+    let bench = Bench::with_text();
+    let mut call = bench.plugbus(&["call", "repeat", "again"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(call.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "again\n");
+    let in_flight = || {
+        let stats: Value = serde_json::from_str(&bench.stdout(&["call", "-o", "json", "text.$stats"])).unwrap();
+        stats["in_flight"].as_u64().unwrap()
+    };
+    assert_eq!(in_flight(), 1);
+    send(Signal::INT, call.id().into());
+    // Which a shell calls 130.
+    assert_eq!(call.wait().unwrap().signal(), Some(Signal::INT.as_raw()));
+    eventually("its code has ended", || (in_flight() == 0).then_some(()));
+}
+
+#[test]
+fn progress_is_drawn_on_a_terminal_and_nowhere_else() {
+    let bench = Bench::with_text();
+    let args = ["call", "slow_lines", "text=one\ntwo", "ms=1"];
+    let plain = bench.expect(&args, 0);
+    assert_eq!((plain.stdout.as_str(), plain.stderr.as_str()), ("one\ntwo\n", ""));
+    let Some(mut python) = python() else { return };
+    // What the command writes to its terminal, and its exit code.
+    let script = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let plugbus = bench.plugbus(&args);
+    python.args(["-c", script]).arg(plugbus.get_program()).args(plugbus.get_args());
+    python.envs(plugbus.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+    let seen = python.output().unwrap();
+    let screen = String::from_utf8(seen.stdout).unwrap();
+    assert!(seen.status.success(), "{screen}");
+    assert!(screen.contains("one\r\n") && screen.contains("two\r\n"), "{screen:?}");
+    let bar =
+        |percent: &str| screen.contains(&format!("]  {percent} % ")) || screen.contains(&format!("] {percent} % "));
+    assert!(bar("50") || bar("100"), "{screen:?}");
+    // The last one is taken away.
+    let last = screen.rfind("\x1b[K").unwrap();
+    assert!(!screen[last..].contains('%'), "{screen:?}");
 }

@@ -22,9 +22,6 @@ use crate::bus::{Body, RequestError};
 /// millisecond; a loaded machine gets a few hundred.
 pub(super) const CONNECT_WAIT: Duration = Duration::from_millis(500);
 
-/// How long a message whose reply nobody waits for may wait to be sent.
-const TOLD: Duration = Duration::from_secs(5);
-
 /// What one read takes at most: all that a busy connection has.
 pub(super) const SCRATCH: usize = 64 * 1024;
 
@@ -90,17 +87,8 @@ impl Pending {
             state.alarm = Some(limit);
             state.wake_driver();
         }
-        state.seats.insert(id, Seat { sent: begun, deadline, outcome: None, waker: waker.cloned(), waits: true });
+        state.seats.insert(id, Seat { sent: begun, deadline, outcome: None, waker: waker.cloned() });
         Ok(id)
-    }
-
-    /// Sends a request whose reply nobody waits for, behind all that was sent before.
-    pub(super) fn tell(&self, body: &[u8]) {
-        if let Ok(id) = self.begin(body, Instant::now() + TOLD, None)
-            && let Some(seat) = self.lock().seats.get_mut(&id)
-        {
-            seat.waits = false;
-        }
     }
 
     /// Sends the request, and lines up what the socket does not take; whether it has taken anything.
@@ -266,7 +254,6 @@ impl Pending {
                 alarm = Some(alarm.map_or(limit, |alarm| alarm.min(limit)));
             }
         }
-        state.seats.retain(|_, seat| seat.waits || seat.outcome.is_none());
         state.alarm = alarm;
         drop(state);
         woken.into_iter().for_each(Waker::wake);

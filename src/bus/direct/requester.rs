@@ -17,7 +17,7 @@ use super::pending::{CONNECT_WAIT, Pending};
 use super::state::Outcome;
 use super::task::{self, Waiting};
 use super::{lock, socket};
-use crate::bus::{Endpoint, Farewell, RequestError};
+use crate::bus::{Endpoint, RequestError};
 use crate::wire::MAX_MESSAGE;
 
 /// How soon a listener with a full backlog is tried again; nothing reports that it has room.
@@ -69,21 +69,16 @@ impl Requester {
         lock(&self.connections).iter().any(|(_, pending)| pending.is_lost())
     }
 
-    pub(in crate::bus) async fn request(
-        &self,
-        body: &[u8],
-        timeout: Duration,
-        farewell: Option<Farewell<'_>>,
-    ) -> Outcome {
+    pub(in crate::bus) async fn request(&self, body: &[u8], timeout: Duration) -> Outcome {
         let deadline = check(body, timeout)?;
         let runtime = Handle::try_current().map_or_else(|_| own_runtime(), Ok)?;
         if let Some(pending) = self.first(Home::Runtime(runtime.id())) {
             drop(runtime);
-            return Waiting::new(pending, body, deadline, farewell).await;
+            return Waiting::new(pending, body, deadline).await;
         }
         let pending = self.connect_async(&runtime, deadline).await?;
         let _ = self.first.set((Home::Runtime(runtime.id()), Arc::clone(&pending)));
-        Waiting::new(&pending, body, deadline, farewell).await
+        Waiting::new(&pending, body, deadline).await
     }
 
     pub(in crate::bus) fn request_blocking(&self, body: &[u8], timeout: Duration) -> Outcome {

@@ -19,14 +19,13 @@ use tokio::time::{Sleep, sleep_until};
 use super::pending::{Pending, Read};
 use super::socket::Wait;
 use super::state::{Outcome, Phase};
-use crate::bus::{Farewell, RequestError};
+use crate::bus::RequestError;
 
 /// A request under way from its first poll on; dropped, it abandons it.
 pub(super) struct Waiting<'a> {
     pending: &'a Pending,
     body: &'a [u8],
     deadline: Instant,
-    farewell: Option<Farewell<'a>>,
     stage: Stage,
 }
 
@@ -38,13 +37,8 @@ enum Stage {
 }
 
 impl<'a> Waiting<'a> {
-    pub(super) fn new(
-        pending: &'a Pending,
-        body: &'a [u8],
-        deadline: Instant,
-        farewell: Option<Farewell<'a>>,
-    ) -> Self {
-        Self { pending, body, deadline, farewell, stage: Stage::New }
+    pub(super) fn new(pending: &'a Pending, body: &'a [u8], deadline: Instant) -> Self {
+        Self { pending, body, deadline, stage: Stage::New }
     }
 }
 
@@ -73,10 +67,8 @@ impl Future for Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let Stage::Begun(id) = self.stage else { return };
-        let given_up = self.pending.lock().give_up(id);
-        if let (RequestError::TimedOut, Some(farewell)) = (given_up, self.farewell) {
-            self.pending.tell(&farewell());
+        if let Stage::Begun(id) = self.stage {
+            let _: RequestError = self.pending.lock().give_up(id);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Streams;
-use super::line::Line;
+use super::line::{Closer, Line};
 use crate::bus::Incoming;
 use crate::wire::{Close, Code, Fault, Next, Put, Raw, Reply, builtin};
 
@@ -41,7 +41,7 @@ impl Asked {
         match self.take(streams, &incoming, params.clone()) {
             Err(fault) => incoming.reply(&Reply::encode_error(&fault)),
             Ok((line, Taken::Close)) => {
-                let was_open = line.is_some_and(|line| line.close("the stream was closed"));
+                let was_open = line.is_some_and(|line| line.close(Closer::Caller));
                 incoming.reply(&Reply::encode_result(&was_open).unwrap_or_default());
             }
             Ok((Some(line), Taken::Next(next))) => {

@@ -33,6 +33,7 @@ pub struct Items<T> {
 pub struct Source {
     pub(super) maker: Maker,
     pub(super) ahead: Option<usize>,
+    pub(super) endless: bool,
 }
 
 /// What makes items.
@@ -48,7 +49,7 @@ pub(super) enum Maker {
 impl Source {
     /// The only item.
     pub(crate) fn value(value: Vec<u8>) -> Self {
-        Self { maker: Maker::Value(value), ahead: None }
+        Self { maker: Maker::Value(value), ahead: None, endless: false }
     }
 }
 
@@ -110,7 +111,8 @@ impl<T: Serialize + 'static> Items<T> {
     ///             tokio::time::sleep(Duration::from_millis(every_ms)).await;
     ///         }
     ///         Ok(())
-    ///     }))
+    ///     })
+    ///     .endless())
     /// }
     /// ```
     pub fn channel<F, Fut>(write: F) -> Self
@@ -141,7 +143,7 @@ impl<T: Serialize + 'static> Items<T> {
 
 impl<T> Items<T> {
     fn from_maker(maker: Maker) -> Self {
-        Self { source: Source { maker, ahead: None }, kind: PhantomData }
+        Self { source: Source { maker, ahead: None, endless: false }, kind: PhantomData }
     }
 
     pub(crate) fn into_source(self) -> Source {
@@ -151,6 +153,15 @@ impl<T> Items<T> {
     /// How many items may be made before they are asked for: 1024 by default, which is also the most.
     pub fn ahead(mut self, items: usize) -> Self {
         self.source.ahead = Some(items);
+        self
+    }
+
+    /// Says that they never end by themselves: they do when the plugin drains.
+    ///
+    /// Its callers then get what is there and an ordinary end; the code that makes them is told as if they had gone.
+    /// Without this, a plugin that drains waits for such a stream until it is killed.
+    pub fn endless(mut self) -> Self {
+        self.source.endless = true;
         self
     }
 }

@@ -5,14 +5,14 @@
 //! departure brings about is done by a task (`keeper`).
 
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::inbound::Inbound;
 use super::outbound::{LARGEST, Outbound};
-use super::{Closed, Streams};
+use super::{Closed, Life};
 use crate::bus::Incoming;
 use crate::plugin::cancel::Cancel;
 use crate::plugin::ledger::{Ledger, Ticket};
@@ -28,7 +28,9 @@ pub struct Line {
     /// Has the keeper look at the time anew.
     poke: Notify,
     pub(super) cancel: Cancel,
-    ledger: Arc<Ledger>,
+    life: Arc<Life>,
+    /// Knows it by its id; not held by it, for the ledger holds the stream.
+    ledger: Weak<Ledger>,
 }
 
 #[derive(Debug)]
@@ -41,9 +43,13 @@ struct State {
     code_waits: bool,
     /// Nothing more is to be done: the end was told, or somebody closed it.
     over: bool,
+    /// It does not end by itself, so that draining has to end it.
+    endless: bool,
+    /// How long its caller had to wait for something to come.
+    first: Option<Duration>,
     ticket: Option<Arc<Ticket>>,
     keep: Duration,
-    /// When it has been left alone for too long.
+    /// When it has been left alone for too long; once it is over, when it is forgotten.
     idle_at: Instant,
     keeper_wakes: Instant,
 }
@@ -79,7 +85,7 @@ fn refusal(incoming: Incoming, code: Code, message: impl Into<String>) -> Answer
 }
 
 impl Line {
-    pub(super) fn new(id: String, cancel: Cancel, ledger: &Arc<Ledger>, ticket: &Arc<Ticket>) -> Self {
+    pub(super) fn new(id: String, life: Arc<Life>, ledger: &Arc<Ledger>, ticket: &Arc<Ticket>) -> Self {
         let now = Instant::now();
         let state = State {
             out: Outbound::default(),
@@ -88,13 +94,16 @@ impl Line {
             puts: None,
             code_waits: false,
             over: false,
+            endless: false,
+            first: None,
             ticket: Some(Arc::clone(ticket)),
             keep: IDLE,
             idle_at: now + IDLE,
             keeper_wakes: now,
         };
         let (changed, poke) = (Default::default(), Notify::new());
-        Self { id, state: Mutex::new(state), changed, poke, cancel, ledger: Arc::clone(ledger) }
+        let (cancel, ledger) = (ticket.cancel(), Arc::downgrade(ledger));
+        Self { id, state: Mutex::new(state), changed, poke, cancel, life, ledger }
     }
 
     /// How many items the method may be ahead.
@@ -102,8 +111,30 @@ impl Line {
         self.lock().out.set_ahead(items);
     }
 
-    fn streams(&self) -> &Streams {
-        self.ledger.streams()
+    /// Notes that only draining ends it.
+    pub(super) fn set_endless(&self) {
+        let mut state = self.lock();
+        state.endless = true;
+        // Draining may have begun before this could be known.
+        let draining = state.ticket.as_ref().is_some_and(|ticket| ticket.is_draining());
+        drop(state);
+        if draining {
+            self.drain();
+        }
+    }
+
+    /// Has it end where it would not by itself; its caller sees an ordinary end.
+    pub(super) fn drain(&self) {
+        if self.lock().endless {
+            self.finish(Ok(()));
+            self.cancel.tell();
+        }
+    }
+
+    fn forget(&self) {
+        if let Some(ledger) = self.ledger.upgrade() {
+            ledger.streams().forget(&self.id);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -126,6 +157,9 @@ impl Line {
     }
 
     fn touch(&self, state: &mut State, keep_ms: Option<u64>) {
+        if state.over {
+            return;
+        }
         if let Some(keep) = keep_ms {
             state.keep = Duration::from_millis(keep).min(MAX_TTL);
         }
@@ -139,7 +173,7 @@ impl Line {
     /// Gives an item; waits on this thread for room.
     pub(super) fn give(&self, item: &[u8]) -> Result<(), Closed> {
         let mut state = self.lock();
-        while !state.over && !state.out.has_room() {
+        while !state.has_ended() && !state.out.has_room() {
             state.code_waits = true;
             state = self.changed.0.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -153,7 +187,7 @@ impl Line {
             let changed = self.changed.1.notified();
             {
                 let mut state = self.lock();
-                if state.over || state.out.has_room() {
+                if state.has_ended() || state.out.has_room() {
                     return self.pushed(state, item);
                 }
                 state.code_waits = true;
@@ -173,9 +207,9 @@ impl Line {
             state.out.push(item);
         }
         let ended = state.out.has_ended();
+        self.moved(&mut state);
         let answer = self.answer_next(&mut state);
         drop(state);
-        self.ledger.beat();
         send([answer]);
         if ended { Err(Closed) } else { Ok(()) }
     }
@@ -184,16 +218,25 @@ impl Line {
     pub(super) fn report(&self, progress: Progress) {
         let mut state = self.lock();
         state.out.set_progress(progress);
+        self.moved(&mut state);
         let answer = self.answer_next(&mut state);
         drop(state);
-        self.ledger.beat();
         send([answer]);
+    }
+
+    /// Notes that the method gets somewhere.
+    fn moved(&self, state: &mut State) {
+        state.first.get_or_insert_with(|| self.life.age());
+        if let Some(ticket) = &state.ticket {
+            ticket.beat();
+        }
     }
 
     /// Ends the stream from the method's side: what waits is still given out.
     pub(super) fn finish(&self, outcome: Result<(), Fault>) {
         let mut state = self.lock();
         state.out.end(outcome);
+        self.wake_code(&mut state);
         let answers = [self.answer_next(&mut state), self.answer_put(&mut state)];
         drop(state);
         send(answers);
@@ -227,7 +270,7 @@ impl Line {
     }
 
     fn popped(&self, state: &mut State) -> Option<Option<Vec<u8>>> {
-        if state.over { Some(None) } else { state.input.pop() }
+        if state.has_ended() { Some(None) } else { state.input.pop() }
     }
 
     fn received(&self, mut state: MutexGuard<'_, State>, item: Option<Vec<u8>>) -> Option<Vec<u8>> {
@@ -283,14 +326,25 @@ impl Line {
     fn batch(&self, state: &mut State, incoming: Incoming) -> Answer {
         let (reply, end) = state.out.reply();
         if end && !state.over {
-            state.over = true;
-            state.ticket = None;
+            self.is_over(state, None);
             // Kept for a while: the last reply may be lost, too.
-            self.streams().linger(&self.id);
-            self.wake_code(state);
-            self.poke.notify_one();
+            state.idle_at = Instant::now() + state.keep.min(IDLE);
+            if let Some(ledger) = self.ledger.upgrade() {
+                ledger.streams().linger(&self.id);
+            }
         }
         Answer(incoming, reply)
+    }
+
+    /// Notes that nothing more is to be done, and counts it: as what its code says, else as that.
+    fn is_over(&self, state: &mut State, else_as: Option<Code>) -> Option<Arc<Ticket>> {
+        state.over = true;
+        let error = state.out.outcome().map_or(else_as, |outcome| outcome.as_ref().err().map(|fault| fault.code));
+        self.life.count(error, state.first);
+        state.code_waits = true;
+        self.wake_code(state);
+        self.poke.notify_one();
+        state.ticket.take()
     }
 
     /// `$put`: takes what there is room for, or waits until there is some.
@@ -339,26 +393,57 @@ impl Line {
     }
 
     /// Ends the stream from the caller's side: nobody wants the rest. Whether it was open.
-    pub(super) fn close(&self, why: &str) -> bool {
-        self.streams().forget(&self.id);
+    pub(super) fn close(&self, by: Closer) -> bool {
+        self.forget();
         let mut state = self.lock();
-        if std::mem::replace(&mut state.over, true) {
+        state.idle_at = Instant::now();
+        if state.over {
+            self.poke.notify_one();
             return false;
         }
-        let gone = |incoming| refusal(incoming, Code::Cancelled, why);
+        let gone = |incoming| refusal(incoming, Code::Cancelled, by.why());
         let asks = state.asks.take().map(|asks| gone(asks.incoming));
         let puts = state.puts.take().map(|puts| gone(puts.incoming));
-        if let Some(ticket) = state.ticket.take() {
+        if let Some(ticket) = self.is_over(&mut state, by.counts_as()) {
             // Its code may go on: from now on that counts as a call that nobody waits for.
             ticket.is_due();
         }
-        state.code_waits = true;
-        self.wake_code(&mut state);
         drop(state);
         self.cancel.tell();
-        self.poke.notify_one();
         send([asks, puts]);
         true
+    }
+}
+
+/// What ends a stream before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closer {
+    /// `$close`: the caller has all that it wants.
+    Caller,
+    /// The caller's connection is gone.
+    Departure,
+    /// It was left alone for too long.
+    Time,
+}
+
+impl Closer {
+    fn why(self) -> &'static str {
+        match self {
+            Self::Caller => "the stream was closed",
+            Self::Departure => "the caller is gone",
+            Self::Time => "nobody asked for it for too long",
+        }
+    }
+
+    fn counts_as(self) -> Option<Code> {
+        (self != Self::Caller).then_some(Code::Cancelled)
+    }
+}
+
+impl State {
+    /// Whether its code need not go on.
+    fn has_ended(&self) -> bool {
+        self.over || self.out.has_ended()
     }
 }
 
@@ -369,24 +454,28 @@ fn taken_reply(incoming: Incoming, taken: &Taken) -> Answer {
 
 /// What time brings about.
 impl Line {
-    /// Looks after the stream until it is over.
+    /// Looks after the stream until it is over, and its last reply was not lost.
     pub(super) async fn keep(self: Arc<Self>, departed: impl Future<Output = ()> + Send) {
         tokio::pin!(departed);
         while let Some(until) = self.attend() {
             tokio::select! {
                 () = tokio::time::sleep_until(until.into()) => {}
                 () = self.poke.notified() => {}
-                () = &mut departed => drop(self.close("the caller is gone")),
+                () = &mut departed => {
+                    self.close(Closer::Departure);
+                    return;
+                }
             }
         }
+        self.forget();
     }
 
-    /// Does what is due; until when nothing else is, `None` where it is over.
+    /// Does what is due; until when nothing else is, `None` where it is to be forgotten.
     fn attend(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut state = self.lock();
         if state.over {
-            return None;
+            return Some(state.idle_at).filter(|until| *until > now);
         }
         let asks = if state.asks.as_ref().is_some_and(|asks| asks.until <= now) {
             self.answer_now(&mut state)
@@ -405,7 +494,7 @@ impl Line {
         drop(state);
         send([asks, puts]);
         if until <= now && waited_for.is_none() {
-            self.close("nobody asked for it for too long");
+            self.close(Closer::Time);
             return None;
         }
         Some(until)

@@ -3,7 +3,8 @@
 //! A call of such a method opens a `Line` and answers with its id; `$next`, `$put` and `$close` (`asked`) then find it
 //! by that id among the [`Streams`] of the instance. The items wait in `outbound` and `inbound`, both bounded: that
 //! holds back the method's code, or the caller. A stream has no deadline. It ends with the method's code, by `$close`,
-//! when its caller departs, or when nobody asks for it for too long.
+//! when its caller departs, when nobody asks for it for too long, or, where it never ends by itself, when its plugin
+//! drains. It is counted once: at its end.
 
 mod asked;
 mod inbound;
@@ -12,6 +13,8 @@ mod items;
 mod line;
 mod opening;
 mod outbound;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,6 +65,13 @@ impl Streams {
 
     fn forget(&self, id: &str) {
         self.lock().lines.remove(id);
+    }
+
+    /// Ends those that would never end by themselves.
+    pub(super) fn drain(&self) {
+        // Apart: a stream that ends comes back here.
+        let lines: Vec<_> = self.lock().lines.values().cloned().collect();
+        lines.iter().for_each(|line| line.drain());
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -4,6 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tracing::{Instrument as _, Span};
 
 use super::inbound::Inbound;
 use super::items::Maker;
@@ -15,17 +18,38 @@ use crate::plugin::cancel::Cancel;
 use crate::plugin::handler::Outcome;
 use crate::plugin::here::guarded;
 use crate::plugin::ledger::{Ledger, Ticket};
+use crate::plugin::tally::Tally;
 use crate::plugin::{Context, Failure};
 use crate::wire::{Code, Fault, Opened, Reply};
 
-/// Tells the context of a call that it has become a stream, and whether that is over.
-#[derive(Debug, Default)]
-pub(in crate::plugin) struct Life(OnceLock<Cancel>);
+/// What a call and the stream that it opens share: whether that is over, and how it is counted.
+#[derive(Debug)]
+pub(in crate::plugin) struct Life {
+    /// Of the stream, once it is open.
+    cancel: OnceLock<Cancel>,
+    tally: Arc<Tally>,
+    began: Instant,
+}
 
 impl Life {
+    /// Of a call of that method that was taken then.
+    pub(in crate::plugin) fn new(tally: &Arc<Tally>, began: Instant) -> Self {
+        Self { cancel: OnceLock::new(), tally: Arc::clone(tally), began }
+    }
+
     /// Whether the stream was told to end; `None` where it is not open yet.
     pub(in crate::plugin) fn is_cancelled(&self) -> Option<bool> {
-        self.0.get().map(Cancel::is_told)
+        self.cancel.get().map(Cancel::is_told)
+    }
+
+    /// For how long its caller has waited.
+    pub(super) fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Counts the stream, by the time that its first item took; its end, where there was none.
+    pub(super) fn count(&self, error: Option<Code>, first: Option<Duration>) {
+        self.tally.count(error, first.unwrap_or_else(|| self.age()));
     }
 }
 
@@ -40,10 +64,10 @@ pub(in crate::plugin) struct Opening {
 type Begun = (Arc<Line>, Arc<Ticket>, Vec<u8>);
 
 impl Opening {
-    pub(in crate::plugin) fn new(context: &mut Context, incoming: &Incoming) -> Self {
-        let life = Arc::default();
-        let ledger = context.becomes_stream(Arc::clone(&life));
-        Self { life, ledger, departed: Box::pin(incoming.departed()) }
+    /// `None` for a call of a method that does not stream.
+    pub(in crate::plugin) fn of(context: &Context, incoming: &Incoming) -> Option<Self> {
+        let (life, ledger) = context.stream()?;
+        Some(Self { life, ledger, departed: Box::pin(incoming.departed()) })
     }
 
     /// Opens a stream of what a method has returned.
@@ -68,11 +92,10 @@ impl Opening {
         let Some(ticket) = self.ledger.begin_stream(MOST).map(Arc::new) else {
             return Err(Fault::new(Code::Busy, format!("{MOST} streams are open, there are no more at once")));
         };
-        let cancel = ticket.cancel();
-        let line = Arc::new(Line::new(new_id(), cancel.clone(), &self.ledger, &ticket));
+        let line = Arc::new(Line::new(new_id(), Arc::clone(&self.life), &self.ledger, &ticket));
         let opened = Reply::encode_stream(&Opened { id: &line.id, credit });
         let reply = opened.map_err(|error| Fault::new(Code::Failed, error.to_string()))?;
-        let _ = self.life.0.set(cancel);
+        let _ = self.life.cancel.set(ticket.cancel());
         self.ledger.streams().add(&line);
         tokio::spawn(Arc::clone(&line).keep(self.departed));
         Ok((line, ticket, reply))
@@ -89,7 +112,8 @@ impl fmt::Debug for Opening {
 pub(in crate::plugin) async fn on_thread<T: Send + 'static>(
     run: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
-    let joined = tokio::task::spawn_blocking(move || guarded(run)).await;
+    let span = Span::current();
+    let joined = tokio::task::spawn_blocking(move || span.in_scope(|| guarded(run))).await;
     joined.unwrap_or_else(|error| Err(panicked(error)))?
 }
 
@@ -99,10 +123,13 @@ fn produce(
     ticket: Arc<Ticket>,
     start: impl Future<Output = Result<Source, Fault>> + Send + 'static,
 ) {
+    // That of the call: the items are made within it.
+    let span = Span::current();
     tokio::spawn(async move {
         let (at_work, held) = (Arc::clone(&line), Arc::clone(&ticket));
+        let making = async move { make(at_work, held, start.await?).await };
         // A task of its own, so that a panic ends that task, and with it the stream.
-        let work = AbortOnDrop(tokio::spawn(async move { make(at_work, held, start.await?).await }));
+        let work = AbortOnDrop(tokio::spawn(making.instrument(span)));
         tokio::select! {
             joined = work.join() => line.finish(joined.unwrap_or_else(|error| Err(panicked(error)))),
             _ = line.cancel.told() => {}
@@ -111,9 +138,13 @@ fn produce(
     });
 }
 
-async fn make(line: Arc<Line>, ticket: Arc<Ticket>, Source { maker, ahead }: Source) -> Result<(), Fault> {
+async fn make(line: Arc<Line>, ticket: Arc<Ticket>, source: Source) -> Result<(), Fault> {
+    let Source { maker, ahead, endless } = source;
     if let Some(ahead) = ahead {
         line.set_ahead(ahead);
+    }
+    if endless {
+        line.set_endless();
     }
     match maker {
         Maker::Value(value) => {

@@ -78,6 +78,11 @@ impl Outbound {
         self.ended.is_some()
     }
 
+    /// How it went, once it has ended.
+    pub(super) fn outcome(&self) -> Option<&Result<(), Fault>> {
+        self.ended.as_ref()
+    }
+
     /// Notes what has arrived; whether the batch before is asked for again.
     ///
     /// # Errors

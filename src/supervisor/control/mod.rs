@@ -65,7 +65,6 @@ impl Control {
             version: info.version,
             process: ProcessId::own(),
             protocol: PROTOCOL,
-            protocol_max: None,
             url: endpoint.to_string(),
             methods: info.methods,
         })?;
