@@ -29,8 +29,12 @@ const QUICK: &str = "[survey]\ninterval = '300ms'\ndeadline = '250ms'\nmisses = 
 fn clock(size: Size) -> Vec<Figure> {
     let library = jumping_clock();
     let mut stage = Stage::empty();
-    let config =
-        QUICK.to_owned() + &act::plugin("target", "serve", "backoff = { min = '1ms', max = '1ms', reset = '1ms' }");
+    let config = QUICK.to_owned()
+        + &act::plugin(
+            "target",
+            "serve",
+            "pass_env = ['LD_PRELOAD']\nbackoff = { min = '1ms', max = '1ms', reset = '1ms' }",
+        );
     stage.supervise_apart(&config, |command| command.env("LD_PRELOAD", &library));
     let before = stage.ready("target");
     lasting(size.pick(Duration::from_secs(60), Duration::from_secs(2)));

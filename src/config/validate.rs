@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::confined;
 use super::dependencies;
 use super::program::{Programs, tidy};
 use super::raw::{Field, Layer, Name, OnSupervisorExit, OrphanTimeout, RawBackoff, RawFile, RawPlugin, RawRun};
@@ -37,6 +38,7 @@ pub(super) fn validate(
     for plugin in &plugins {
         check_command(plugin, report);
         check_cwd(plugin, report);
+        confined::check(&plugin.run, report);
     }
     if complete {
         check_survey(raw, report);
@@ -162,7 +164,7 @@ fn build(
         cgroup: get(&raw.bus.cgroup)?,
         adopts_orphans: false,
         plugins: plugins.iter().map(|plugin| build_plugin(plugin, programs, report)).collect::<Option<_>>()?,
-        defaults: build_run(&raw.defaults)?,
+        defaults: build_run(&raw.defaults, report)?,
     })
 }
 
@@ -184,11 +186,19 @@ fn build_plugin(plugin: &RawPlugin, programs: &Programs, report: &mut Report<'_>
     let (after, requires) = (names(&plugin.after)?, names(&plugin.requires)?);
     let base = report.source(plugin.at).directory();
     let files = names(&plugin.files)?.iter().map(|file| tidy(&base.join(file))).collect();
-    Some(PluginSpec { name: plugin.name.clone(), command, files, cwd, after, requires, ..build_run(&plugin.run)? })
+    Some(PluginSpec {
+        name: plugin.name.clone(),
+        command,
+        files,
+        cwd,
+        after,
+        requires,
+        ..build_run(&plugin.run, report)?
+    })
 }
 
 /// What a plugin is like that says nothing of its own; one that is added later starts where the supervisor does.
-fn build_run(run: &RawRun) -> Option<PluginSpec> {
+fn build_run(run: &RawRun, report: &Report<'_>) -> Option<PluginSpec> {
     let RawRun { cwd, env, replicas, restart, backoff, start_timeout, stop_grace, enabled, .. } = run;
     let env = env.iter().map(|(name, field)| Some((name.clone(), field.value.clone()?)));
     Some(PluginSpec {
@@ -198,6 +208,7 @@ fn build_run(run: &RawRun) -> Option<PluginSpec> {
         files: Vec::new(),
         cwd: Some(PathBuf::from(get(cwd)?)).filter(|cwd| cwd.is_absolute()).unwrap_or_default(),
         env: env.collect::<Option<_>>()?,
+        confinement: confined::build(run, report)?,
         replicas: get(replicas)?,
         restart: get(restart)?,
         backoff: BackoffSpec {
@@ -278,6 +289,7 @@ pub(super) fn set<T>(field: &Option<Field<T>>) -> Option<(&Field<T>, &T)> {
     Some((field, field.value.as_ref()?))
 }
 
-fn get<T: Clone>(field: &Option<Field<T>>) -> Option<T> {
+/// Its value, unless that was refused.
+pub(super) fn get<T: Clone>(field: &Option<Field<T>>) -> Option<T> {
     field.as_ref()?.value.clone()
 }

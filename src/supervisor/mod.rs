@@ -27,6 +27,7 @@
 //!
 //! Knows nothing of TOML or the terminal.
 
+mod confinement;
 mod control;
 mod dispatcher;
 mod error;
@@ -50,6 +51,7 @@ mod unit;
 #[cfg(feature = "config")]
 pub(crate) use policy::dependency::start_order;
 
+pub use confinement::{ConfinementSpec, LimitSpec, PASSED_ON};
 pub use error::SupervisorError;
 pub use handle::{Supervisor, SupervisorEnd};
 pub use limits::{raise_file_limit, restore_file_limit};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ConfinementSpec;
 use crate::bus::Lane;
 use crate::trust::{Subject, Trust, TrustSpec};
 
@@ -150,8 +151,10 @@ pub struct PluginSpec {
     pub files: Vec<PathBuf>,
     /// Where the plugin runs.
     pub cwd: PathBuf,
-    /// Variables it is given beside the supervisor's own environment.
+    /// Variables it is given beside those that are passed on and those of its files.
     pub env: BTreeMap<String, String>,
+    /// What else it is given of the supervisor's, and what it may do.
+    pub confinement: ConfinementSpec,
     /// How many instances run at once.
     pub replicas: u32,
     /// Whether it is started again after it exited.
@@ -207,7 +210,7 @@ impl PluginSpec {
     /// Whether a process of one is as good as a process of the other.
     pub(super) fn launches_like(&self, other: &Self) -> bool {
         let launch = |spec: &Self| (spec.command.clone(), spec.cwd.clone(), spec.env.clone(), spec.orphan_timeout);
-        launch(self) == launch(other)
+        launch(self) == launch(other) && self.confinement == other.confinement
     }
 
     /// Takes over what [`launches_like`](Self::launches_like) compares.
@@ -215,6 +218,7 @@ impl PluginSpec {
         self.command.clone_from(&other.command);
         self.cwd.clone_from(&other.cwd);
         self.env.clone_from(&other.env);
+        self.confinement.clone_from(&other.confinement);
         self.orphan_timeout = other.orphan_timeout;
     }
 }

@@ -66,7 +66,8 @@ fn invariant_9_a_wall_clock_that_jumps_by_years_moves_nothing() {
     let library = jumping_clock();
     let mut stage = Stage::empty();
     let slowly = "backoff = { min = '300ms', max = '300ms', jitter = 0.0 }";
-    let config = QUICK.to_owned() + &text_plugin("") + &misbehaving("crash", "exit=1", slowly);
+    let config =
+        QUICK.to_owned() + &text_plugin("pass_env = ['LD_PRELOAD']") + &misbehaving("crash", "exit=1", slowly);
     stage.supervise_apart(&config, |command| command.env("LD_PRELOAD", &library));
     let before = stage.ready("text");
     // Timers of every kind run as they should: rounds, backoff, calls and deadlines.

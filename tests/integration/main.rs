@@ -12,6 +12,7 @@ mod calls;
 mod cli;
 mod clocks;
 mod completion;
+mod confined;
 mod control;
 #[cfg(target_os = "linux")]
 mod daemon;

@@ -4,12 +4,14 @@
 //! every file, also where a later one wins); what concerns two keys is `validate`'s. `read` walks the TOML,
 //! `value` turns one value into one type.
 
+mod confined;
 mod read;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use self::confined::MOST;
 use self::read::{Entry, Reader};
 use super::source::Place;
 use crate::bus::Lane;
@@ -142,6 +144,9 @@ table! {
     RawRun {
         cwd: Key<String> = text(),
         env: BTreeMap<String, Field<String>> = env(),
+        pass_env: Key<Vec<Name>> = variables(),
+        env_file: Key<Vec<Name>> = paths(),
+        umask: Key<Option<u32>> = umask(),
         replicas: Key<u32> = whole(1..=64),
         restart: Key<RestartPolicy> = restart(),
         backoff: RawBackoff = table(),
@@ -156,6 +161,22 @@ table! {
         soft_signal: Key<Option<SoftSignal>> = soft_signal(),
         soft_wait: Key<Duration> = duration(Duration::ZERO..=YEAR),
         trust: Key<Trust> = trust(),
+        no_new_privs: Key<bool> = boolean(),
+        capabilities: Key<bool> = capabilities(),
+        limits: RawLimits = table(),
+        nice: Key<Option<i32>> = inherited(-20..=19),
+        oom_score_adj: Key<Option<i32>> = inherited(-1000..=1000),
+    }
+}
+
+table! {
+    /// `limits` of a plugin.
+    RawLimits {
+        files: Key<Option<u64>> = inherited(8..=MOST),
+        processes: Key<Option<u64>> = inherited(1..=MOST),
+        memory: Key<Option<u64>> = inherited_size(),
+        core: Key<Option<u64>> = inherited_size(),
+        cpu: Key<Option<u64>> = inherited_seconds(),
     }
 }
 

@@ -19,12 +19,13 @@ use crate::trust::Trust;
 const MAX_RECOVERED: usize = 64 * 1024;
 
 /// Words people use for a key, where its spelling is too far off to be recognised.
-const OTHER_WORDS: [(&str, &str); 13] = [
+const OTHER_WORDS: [(&str, &str); 14] = [
     ("args", "command"),
     ("arguments", "command"),
     ("program", "command"),
     ("exec", "command"),
     ("environment", "env"),
+    ("environment_file", "env_file"),
     ("directory", "cwd"),
     ("working_directory", "cwd"),
     ("instances", "replicas"),
@@ -82,11 +83,11 @@ pub(super) struct Entry<'t> {
     /// The last part of its path.
     pub(super) name: &'t str,
     /// The whole path.
-    key: String,
+    pub(super) key: String,
     /// Where the key is, and where its value.
     key_at: Place,
-    at: Place,
-    value: &'t DeValue<'t>,
+    pub(super) at: Place,
+    pub(super) value: &'t DeValue<'t>,
 }
 
 /// Reads values of one file and reports what is wrong with them.
@@ -131,7 +132,7 @@ impl Reader<'_, '_> {
         table
     }
 
-    fn field<T>(&mut self, entry: &Entry<'_>, read: Result<T, Wrong>) -> Option<Field<T>> {
+    pub(super) fn field<T>(&mut self, entry: &Entry<'_>, read: Result<T, Wrong>) -> Option<Field<T>> {
         let wrong = |wrong| self.report.problem(entry.at, &entry.key, wrong);
         Some(Field { at: entry.at, key: entry.key.clone(), value: read.map_err(wrong).ok() })
     }
@@ -221,7 +222,7 @@ impl Reader<'_, '_> {
     }
 
     /// All items of a list, unless one of them is wrong.
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         entry: &Entry<'_>,
         expected: &str,

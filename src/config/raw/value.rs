@@ -108,6 +108,11 @@ pub(super) fn duration(value: &DeValue<'_>, range: RangeInclusive<Duration>) -> 
 
 /// A number of bytes, written with a unit.
 pub(super) fn size(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Result<u64, Wrong> {
+    size_to(value, range, &["4KiB", "1024GiB"])
+}
+
+/// The same, with the ends of the range in words.
+pub(super) fn size_to(value: &DeValue<'_>, range: RangeInclusive<u64>, ends: &[&str; 2]) -> Result<u64, Wrong> {
     let text = value.as_str().ok_or_else(|| mismatch("a size such as \"10MiB\"", value))?;
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
@@ -119,7 +124,7 @@ pub(super) fn size(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Result<u6
         return Err(Wrong { message, suggestion: same.map(|unit| format!("{number}{unit}")) });
     };
     let size = number.parse().ok().and_then(|number: u64| number.checked_mul(*bytes));
-    size.filter(|size| range.contains(size)).ok_or_else(|| outside(&"4KiB", &"1024GiB", &quote(text)))
+    size.filter(|size| range.contains(size)).ok_or_else(|| outside(&ends[0], &ends[1], &quote(text)))
 }
 
 pub(super) fn restart(value: &DeValue<'_>) -> Result<RestartPolicy, Wrong> {
@@ -162,7 +167,7 @@ pub(super) fn orphan_timeout(value: &DeValue<'_>, range: RangeInclusive<Duration
 }
 
 /// One of a few words.
-fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Result<T, Wrong> {
+pub(super) fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Result<T, Wrong> {
     let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
     let expected = match words.split_last() {
         Some((last, others)) => format!("{} or {last}", others.join(", ")),
@@ -247,15 +252,15 @@ pub(super) fn describe(value: &DeValue<'_>) -> String {
     }
 }
 
-fn mismatch(expected: &str, value: &DeValue<'_>) -> Wrong {
+pub(super) fn mismatch(expected: &str, value: &DeValue<'_>) -> Wrong {
     format!("expected {expected}, found {}", describe(value)).into()
 }
 
-fn outside(start: &dyn Display, end: &dyn Display, found: &str) -> Wrong {
+pub(super) fn outside(start: &dyn Display, end: &dyn Display, found: &str) -> Wrong {
     format!("must be {start} to {end}, not {found}").into()
 }
 
 /// A number has no quotes to be cut within, and may still have a million digits.
-fn clip(number: &str) -> String {
+pub(super) fn clip(number: &str) -> String {
     number.chars().take(32).collect()
 }

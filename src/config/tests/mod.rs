@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::bus::Lane;
 use crate::supervisor::{
-    AtIntensity, BackoffSpec, CgroupUse, EventKind, EventSpec, HookSpec, IntensitySpec, LogSpec, PluginSpec,
-    RestartPolicy, SoftSignal, SurveySpec,
+    AtIntensity, BackoffSpec, CgroupUse, ConfinementSpec, EventKind, EventSpec, HookSpec, IntensitySpec, LogSpec,
+    PluginSpec, RestartPolicy, SoftSignal, SurveySpec,
 };
 use crate::trust::{Trust, TrustSpec};
 
@@ -76,6 +76,11 @@ fn loaded(text: &str) -> Loaded {
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// What is not restricted, but for rights that come from executing a file.
+fn unconfined() -> ConfinementSpec {
+    ConfinementSpec { no_new_privs: true, ..ConfinementSpec::default() }
+}
+
 #[test]
 fn a_plugin_with_all_defaults() {
     let files = Files::new(&[("a.toml", "[plugins.hello]\ncommand = ['hello', '-v']")]);
@@ -89,6 +94,7 @@ fn a_plugin_with_all_defaults() {
         files: vec![],
         cwd: PathBuf::new(),
         env: BTreeMap::new(),
+        confinement: unconfined(),
         replicas: 1,
         restart: RestartPolicy::Always,
         backoff: BackoffSpec { min: SECOND / 10, max: 60 * SECOND, jitter: 0.2, reset: 60 * SECOND },
@@ -230,4 +236,34 @@ fn how_long_an_orphan_waits() {
         let loaded = load(&[files.path("a.toml")]).unwrap();
         assert_eq!(loaded.spec.plugins[0].orphan_timeout, expected, "{keys}");
     }
+}
+
+#[test]
+fn how_a_plugin_is_confined() {
+    let text = "[defaults]\nenv_file = 'all.env'\numask = '077'\n[plugins.x]\ncommand = ['/bin/true']\n\
+        pass_env = ['A', 'B_*']\nno_new_privs = false\ncapabilities = 'none'\nnice = -3\noom_score_adj = 0x10\n\
+        limits = { files = 64, memory = '1GiB', core = '0B', cpu = '90s' }\n[plugins.y]\ncommand = ['/bin/true']\n\
+        env_file = ['a', '/b']\numask = 'inherit'\n";
+    let files = Files::new(&[("a.toml", text), ("all.env", "A=b")]);
+    let loaded = files.load(&["a.toml"]).unwrap_or_else(|error| panic!("{error}"));
+    let [x, y] = &loaded.spec.plugins[..] else { panic!("{loaded:?}") };
+    let words = [
+        "pass_env = [\"A\", \"B_*\"]".to_owned(),
+        format!("env_file = [{:?}]", files.path("all.env")),
+        "umask = 0077".into(),
+        "no_new_privs = false".into(),
+        "capabilities = none".into(),
+        "limits.files = 64".into(),
+        "limits.memory = 1073741824".into(),
+        "limits.core = 0".into(),
+        "limits.cpu = 90".into(),
+        "nice = -3".into(),
+        "oom_score_adj = 16".into(),
+    ];
+    assert_eq!(x.confinement.words(), words);
+    assert_eq!((&y.confinement.env_file, y.confinement.umask), (&vec![files.path("a"), "/b".into()], None));
+    assert_eq!(loaded.spec.defaults.confinement.umask, Some(0o77));
+    let warnings: Vec<_> = loaded.warnings.iter().map(|warning| files.relative(&warning.to_string())).collect();
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(warnings[0].ends_with("defaults.env_file: others may read \"all.env\": chmod 600"), "{warnings:?}");
 }

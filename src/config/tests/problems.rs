@@ -53,9 +53,9 @@ fn unknown_keys() {
         ),
         (
             "[defaults]\ncommand = ['hello']",
-            &["a.toml:2:1: defaults.command: unknown key; known here: cwd, env, replicas, restart, backoff, \
-               start_timeout, stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, \
-               wedge_grace, soft_signal, soft_wait, trust"],
+            &["a.toml:2:1: defaults.command: unknown key; known here: cwd, env, pass_env, env_file, umask, \
+               replicas, restart, backoff, start_timeout, stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, \
+               wedge_grace, soft_signal, soft_wait, trust, no_new_privs, capabilities, limits, nice, oom_score_adj"],
         ),
         ("bus.\"a b\\u001b\" = 1", &["a.toml:1:5: bus.\"a b\\u{1b}\": unknown key; known here: name, lane, cgroup"]),
     ]);
@@ -140,6 +140,19 @@ fn wrong_types() {
                 "a.toml:1:31: plugins.x.command[1]: expected a string, found the integer 5",
                 "a.toml:1:34: plugins.x.command[2]: expected a string, found a table",
             ],
+        ),
+        (
+            "defaults.umask = '0888'",
+            &["a.toml:1:18: defaults.umask: \"0888\" is no umask: write three octal digits, \"027\""],
+        ),
+        ("defaults.nice = 20", &["a.toml:1:17: defaults.nice: must be -20 to 19, not 20"]),
+        (
+            "defaults.limits.files = 'many'",
+            &["a.toml:1:25: defaults.limits.files: expected a whole number, or \"inherit\", found \"many\""],
+        ),
+        (
+            "defaults.pass_env = ['A=b']",
+            &["a.toml:1:22: defaults.pass_env[0]: \"A=b\" is no variable's name: a value is given by env"],
         ),
         ("defaults.env = ['A=b']", &["a.toml:1:16: defaults.env: expected a table of variables, found an array"]),
         ("defaults.env.PORT = 80", &["a.toml:1:21: defaults.env.PORT: expected a string, found the integer 80"]),
@@ -314,11 +327,9 @@ fn dependencies_that_cannot_be() {
         ),
         (
             "[defaults]\nafter = ['a']",
-            &[
-                "a.toml:2:1: defaults.after: unknown key; known here: cwd, env, replicas, restart, backoff, start_timeout, \
-               stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, wedge_grace, \
-               soft_signal, soft_wait, trust",
-            ],
+            &["a.toml:2:1: defaults.after: unknown key; known here: cwd, env, pass_env, env_file, umask, \
+               replicas, restart, backoff, start_timeout, stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, wedge_grace, \
+               soft_signal, soft_wait, trust, no_new_privs, capabilities, limits, nice, oom_score_adj"],
         ),
     ]);
 }

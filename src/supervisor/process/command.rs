@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::environment;
 use crate::bus::{BusDir, BusError, LANE, Lane};
-use crate::supervisor::PluginSpec;
+use crate::supervisor::{ConfinementSpec, PluginSpec};
 use crate::wire::PROTOCOL;
 
 /// Everything that is needed to start one process.
@@ -17,6 +19,7 @@ pub(in crate::supervisor) struct Launch {
     pub(super) arguments: Vec<String>,
     pub(super) cwd: PathBuf,
     pub(super) env: BTreeMap<String, String>,
+    pub(super) confinement: ConfinementSpec,
     /// The very file that is to be executed, already open; `None`: whatever is at the program's path by then.
     pub(super) checked: Option<Arc<File>>,
 }
@@ -52,6 +55,7 @@ impl Launch {
             arguments: command.collect(),
             cwd: spec.cwd.clone(),
             env,
+            confinement: spec.confinement.clone(),
             checked: None,
         })
     }
@@ -97,7 +101,9 @@ impl Launch {
         let parts = command.chain(["", &cwd]).chain(env).chain(["", orphan.as_deref().unwrap_or_default()]);
         // FNV-1a: it need not withstand anybody, for whoever can change it can change the plugin as well.
         let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-        for part in parts {
+        // Nothing of it but what is set, so that those of older versions still are what they were.
+        let confined = spec.confinement.words();
+        for part in parts.chain(confined.iter().map(String::as_str)) {
             let bytes = part.len().to_le_bytes();
             for byte in bytes.iter().chain(part.as_bytes()) {
                 hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -106,15 +112,17 @@ impl Launch {
         format!("{hash:016x}")
     }
 
-    /// The supervisor's own variables, with the plugin's in their place.
-    pub(super) fn variables(&self) -> BTreeMap<OsString, OsString> {
-        // A supervisor may itself be somebody's plugin; its identity is not its children's.
-        // Nor is what a service manager wants to hear from it alone.
-        const OWN: [&str; 4] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"];
-        let is_own =
-            |name: &OsString| name.as_encoded_bytes().starts_with(b"PLUGBUS_") || OWN.iter().any(|own| name == *own);
-        let inherited = std::env::vars_os().filter(|(name, _)| !is_own(name));
-        inherited.chain(self.env.iter().map(|(name, value)| (name.into(), value.into()))).collect()
+    /// All variables of the process: what is passed on, over it the files' and over these the plugin's own.
+    ///
+    /// # Errors
+    /// Where a file cannot be used, in words.
+    pub(super) fn variables(&self) -> io::Result<BTreeMap<OsString, OsString>> {
+        let mut variables: BTreeMap<_, _> = environment::passed_on(&self.confinement.pass_env).collect();
+        for file in &self.confinement.env_file {
+            variables.extend(environment::read_file(file)?);
+        }
+        variables.extend(self.env.iter().map(|(name, value)| (name.into(), value.into())));
+        Ok(variables)
     }
 }
 
@@ -138,6 +146,9 @@ mod tests {
             changed(|spec| spec.command = vec!["programargument".into()]),
             changed(|spec| spec.cwd = "/".into()),
             changed(|spec| drop(spec.env.insert("A".into(), "b".into()))),
+            changed(|spec| spec.confinement.pass_env = vec!["A".into()]),
+            changed(|spec| spec.confinement.umask = Some(0o27)),
+            changed(|spec| spec.confinement.limits.core = Some(0)),
             changed(|spec| spec.orphan_timeout = Some(std::time::Duration::from_secs(1))),
         ];
         let all: std::collections::HashSet<_> = others.iter().chain([&print]).collect();

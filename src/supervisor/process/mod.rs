@@ -9,6 +9,7 @@
 mod cgroup;
 mod children;
 mod command;
+mod environment;
 mod error;
 #[cfg(target_os = "linux")]
 mod exit_info;

@@ -101,7 +101,7 @@ pub(super) struct Started {
 
 /// Starts a process in a group of its own; there are no cgroups here.
 pub(super) fn start(launch: &Launch, _: Option<&Entry>) -> io::Result<Started> {
-    let mut child = launch.command().process_group(0).spawn()?;
+    let mut child = launch.command()?.process_group(0).spawn()?;
     // Both were asked to be pipes.
     let missing = || io::Error::other("its output could not be captured");
     let (stdout, stderr) = (child.stdout.take().ok_or_else(missing)?, child.stderr.take().ok_or_else(missing)?);
@@ -114,14 +114,14 @@ pub(in crate::supervisor) fn inherits_nothing(command: &mut Command) -> &mut Com
 }
 
 impl Launch {
-    pub(super) fn command(&self) -> Command {
+    pub(super) fn command(&self) -> io::Result<Command> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if !self.cwd.as_os_str().is_empty() {
             command.current_dir(&self.cwd);
         }
-        command.env_clear().envs(self.variables());
-        command
+        command.env_clear().envs(self.variables()?);
+        Ok(command)
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::io::AsyncReadExt;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
 use super::*;
+use crate::supervisor::ConfinementSpec;
 
 fn launch(program: &str, arguments: &[&str]) -> Launch {
     Launch {
@@ -19,6 +20,7 @@ fn launch(program: &str, arguments: &[&str]) -> Launch {
         arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
         cwd: PathBuf::new(),
         env: BTreeMap::new(),
+        confinement: ConfinementSpec::default(),
         checked: None,
     }
 }
@@ -121,7 +123,7 @@ async fn a_dropped_process_is_killed() {
 
 #[tokio::test]
 async fn the_waiting_thread_of_other_systems_sees_exits_too() {
-    let mut child = launch("sh", &["-c", "exit 7"]).command().spawn().unwrap();
+    let mut child = launch("sh", &["-c", "exit 7"]).command().unwrap().spawn().unwrap();
     let mut watch = other::ExitWatch::new(Pid::from_child(&child)).unwrap();
     tokio::time::timeout(Duration::from_secs(10), watch.exited()).await.unwrap();
     watch.exited().await;
@@ -130,7 +132,7 @@ async fn the_waiting_thread_of_other_systems_sees_exits_too() {
 
 #[tokio::test]
 async fn other_systems_see_the_end_of_somebody_elses_child_too() {
-    let mut child = Ends(launch("cat", &[]).command().stdin(std::process::Stdio::piped()).spawn().unwrap());
+    let mut child = Ends(launch("cat", &[]).command().unwrap().stdin(std::process::Stdio::piped()).spawn().unwrap());
     let id = ProcessId::of(child.id()).unwrap();
     let mut watch = other::ExitWatch::verified(id).unwrap();
     let tick = Duration::from_millis(1);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::bus::ProcessId;
 use crate::supervisor::policy::health::RoundOutcome;
-use crate::supervisor::{AtIntensity, BackoffSpec, IntensitySpec, RestartPolicy};
+use crate::supervisor::{AtIntensity, BackoffSpec, ConfinementSpec, IntensitySpec, RestartPolicy};
 use crate::trust::Trust;
 use crate::wire::{Info, Load, Phase};
 
@@ -25,6 +25,7 @@ pub(in crate::supervisor) fn sample_spec() -> PluginSpec {
         files: Vec::new(),
         cwd: PathBuf::new(),
         env: BTreeMap::new(),
+        confinement: ConfinementSpec::default(),
         replicas: 1,
         restart: RestartPolicy::Always,
         backoff: BackoffSpec {

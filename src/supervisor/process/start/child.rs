@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::process::{Resource, Rlimit};
 
+use super::confined::Confined;
 use super::image::Image;
 use super::inheritance::keep_descriptors;
 
@@ -23,6 +24,8 @@ pub(super) struct Steps {
     pub(super) cwd: Option<CString>,
     /// How many files it may have open, where the supervisor has changed that for itself.
     pub(super) files: Option<Rlimit>,
+    /// What it gives up.
+    pub(super) confined: Confined,
     /// Its cgroup's list of members, where it was not born in it.
     pub(super) join: Option<File>,
     pub(super) image: Image,
@@ -31,12 +34,12 @@ pub(super) struct Steps {
 impl Steps {
     /// Becomes the program. Where that fails, the parent is told the system's number, and the child ends.
     pub(super) fn carry_out(&self) -> ! {
-        let error = match self.prepare() {
-            Ok(()) => self.image.execute(),
-            Err(error) => error,
+        let (error, step) = match self.prepare() {
+            Ok(()) => (self.image.execute(), 0),
+            Err(failed) => failed,
         };
-        let number = error.raw_os_error().unwrap_or_default().to_ne_bytes();
-        let _ = rustix::io::write(&self.failure, &number);
+        let [a, b, c, d] = error.raw_os_error().unwrap_or_default().to_ne_bytes();
+        let _ = rustix::io::write(&self.failure, &[a, b, c, d, step]);
         // SAFETY: ends the process at once: nothing that the parent's copy is to do at its end is done here.
         #[expect(unsafe_code, reason = "std's exit runs what was registered for the parent's end")]
         unsafe {
@@ -44,7 +47,18 @@ impl Steps {
         }
     }
 
-    fn prepare(&self) -> io::Result<()> {
+    /// # Errors
+    /// What the system says, and the code of the step where that is one of [`Confined`]'s.
+    fn prepare(&self) -> Result<(), (io::Error, u8)> {
+        self.settle().map_err(|error| (error, 0))?;
+        keep_descriptors();
+        self.confined.carry_out()?;
+        // Last: from here on a signal ends it.
+        hear_signals();
+        Ok(())
+    }
+
+    fn settle(&self) -> io::Result<()> {
         // The signals of the supervisor's terminal are not for plugins, and what hangs up there is not theirs.
         rustix::process::setsid()?;
         if let Some(procs) = &self.join {
@@ -61,9 +75,6 @@ impl Steps {
         if let Some(cwd) = &self.cwd {
             rustix::process::chdir(cwd.as_c_str())?;
         }
-        keep_descriptors();
-        // Last: from here on a signal ends it.
-        hear_signals();
         Ok(())
     }
 }

@@ -1,12 +1,14 @@
 //! Starts a process: pipes for its output, a child, and the news whether its program was executed.
 //!
 //! std's `Command` cannot have a child born into its cgroup, and joining one afterwards waits for every processor
-//! of the machine. [`birth`] makes the child, [`child`] has the steps it takes up to its program, [`image`] what it
+//! of the machine. [`birth`] makes the child, [`child`] has the steps it takes up to its program,
+//! [`confined`] those by which it gives something up, [`image`] what it
 //! executes, [`inheritance`] what it does not get. All that needs memory is made before the birth: of the child's threads only one is left, and a lock of
 //! the others stays locked.
 
 mod birth;
 mod child;
+mod confined;
 mod image;
 mod inheritance;
 
@@ -22,6 +24,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use super::{Entry, Launch};
 use birth::Born;
 use child::Steps;
+use confined::Confined;
 use image::Image;
 pub(in crate::supervisor) use inheritance::inherits_nothing;
 
@@ -52,8 +55,9 @@ pub(in crate::supervisor::process) fn start(launch: &Launch, entry: Option<&Entr
             .then(|| CString::new(launch.cwd.as_os_str().as_encoded_bytes()))
             .transpose()?,
         files: crate::supervisor::limits::file_limit_before(),
+        confined: Confined::new(&launch.confinement),
         join: None,
-        image: Image::new(&launch.program, &launch.arguments, launch.variables().into_iter())?
+        image: Image::new(&launch.program, &launch.arguments, launch.variables()?.into_iter())?
             .executing(launch.checked.as_deref().map(|file| above_streams(file.try_clone()?.into())).transpose()?),
     };
     let pid = match birth::give_birth(entry, &mut steps)? {
@@ -62,14 +66,23 @@ pub(in crate::supervisor::process) fn start(launch: &Launch, entry: Option<&Entr
     };
     // The pipe ends when the child's copy is closed, which executing its program does.
     drop(steps);
-    let mut number = [0; 4];
-    match File::from(news).read_exact(&mut number) {
+    let mut said = [0; 5];
+    match File::from(news).read_exact(&mut said) {
         Ok(()) => {
             // It ends right after it has said so, and nobody else knows of it.
             let _ = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), WaitIdOptions::EXITED));
-            Err(Errno::from_raw_os_error(i32::from_ne_bytes(number)).into())
+            Err(failure_of(said))
         }
         Err(_) => Ok(Started { pid, stdout, stderr }),
+    }
+}
+
+/// What a child said before it ended: the system's number, and which step it was.
+fn failure_of([number @ .., step]: [u8; 5]) -> io::Error {
+    let error: io::Error = Errno::from_raw_os_error(i32::from_ne_bytes(number)).into();
+    match confined::key_of(step) {
+        Some(key) => io::Error::other(format!("its `{key}` cannot be set: {error}")),
+        None => error,
     }
 }
 
@@ -85,6 +98,7 @@ fn above_streams(descriptor: OwnedFd) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supervisor::ConfinementSpec;
 
     fn launch(script: &str) -> Launch {
         Launch {
@@ -92,6 +106,7 @@ mod tests {
             arguments: vec!["-c".into(), script.into()],
             cwd: "/".into(),
             env: std::collections::BTreeMap::new(),
+            confinement: ConfinementSpec::default(),
             checked: None,
         }
     }

@@ -1,0 +1,86 @@
+//! What a plugin's process is given of the supervisor's, and what it may do.
+//!
+//! Plain data; `process::start` has a child carry it out before it becomes its program.
+
+use std::path::PathBuf;
+
+/// How a plugin is confined; the default passes nothing on and forbids nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfinementSpec {
+    /// Names and patterns of variables that are passed on beside [those that always are](PASSED_ON).
+    pub pass_env: Vec<String>,
+    /// Files of `NAME=value` lines, read at each start; their values are nowhere shown.
+    pub env_file: Vec<PathBuf>,
+    /// The mode bits that new files do not get; `None` leaves the supervisor's.
+    pub umask: Option<u32>,
+    /// Neither it nor what it starts gets rights by executing a file (setuid, file capabilities).
+    pub no_new_privs: bool,
+    /// It has no capability and never gets one, whatever the supervisor has.
+    pub drop_capabilities: bool,
+    /// What it may use up.
+    pub limits: LimitSpec,
+    /// How it gives way to others, -20 (not at all) to 19; `None` leaves the supervisor's.
+    pub nice: Option<i32>,
+    /// How soon it is killed where memory runs out, -1000 (never) to 1000; `None` leaves the supervisor's.
+    pub oom_score_adj: Option<i32>,
+}
+
+/// What one process may use up; `None` leaves the supervisor's own limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LimitSpec {
+    /// Descriptors that are open at once.
+    pub files: Option<u64>,
+    /// Processes and threads of its user, all together.
+    pub processes: Option<u64>,
+    /// Address space, in bytes.
+    pub memory: Option<u64>,
+    /// The size of a core dump, in bytes.
+    pub core: Option<u64>,
+    /// Processor time, in seconds; then it is killed.
+    pub cpu: Option<u64>,
+}
+
+/// The variables of the supervisor's that every plugin is given: where things are, and what people read.
+pub const PASSED_ON: [&str; 13] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "VIRTUAL_ENV",
+    "RUST_BACKTRACE",
+];
+
+impl ConfinementSpec {
+    /// What is set, as `key = value`, in an order that never changes; values of variables are not among it.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let LimitSpec { files, processes, memory, core, cpu } = self.limits;
+        let number = |key: &str, value: Option<i64>| value.map(|value| format!("{key} = {value}"));
+        let limit = |key: &str, value: Option<u64>| value.map(|value| format!("limits.{key} = {value}"));
+        let list = |key: &str, values: Vec<String>| (!values.is_empty()).then(|| format!("{key} = {values:?}"));
+        let files_read = self.env_file.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        let words = [
+            list("pass_env", self.pass_env.clone()),
+            list("env_file", files_read),
+            self.umask.map(|umask| format!("umask = {umask:04o}")),
+            (!self.no_new_privs).then(|| "no_new_privs = false".to_owned()),
+            self.drop_capabilities.then(|| "capabilities = none".to_owned()),
+            limit("files", files),
+            limit("processes", processes),
+            limit("memory", memory),
+            limit("core", core),
+            limit("cpu", cpu),
+            number("nice", self.nice.map(i64::from)),
+            number("oom_score_adj", self.oom_score_adj.map(i64::from)),
+        ];
+        words.into_iter().flatten().collect()
+    }
+}

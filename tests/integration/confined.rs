@@ -1,0 +1,119 @@
+//! What a plugin's process is given, and what it may do, as it sees it itself.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use plugbus::supervisor::UnitState;
+
+use crate::support::{LONG, PATIENT, Stage, plugin};
+
+const SECRET: &str = "swordfish-4711";
+
+/// The plugin `text`, whose process first writes down what this shell script finds out.
+fn looking(script: &str, more: &str) -> String {
+    let script = format!("{{ {script}; }} > \"$SEEN\" 2>&1; exec {:?}", env!("CARGO_BIN_EXE_plugbus-text"));
+    plugin("text", &["/bin/sh", "-c", &script], more)
+}
+
+/// What it wrote, once it is ready; it works as ever.
+fn seen(stage: &Stage, file: &Path) -> String {
+    stage.ready("text");
+    assert_eq!(stage.caller().request("revert").timeout(LONG).call::<String, _>("ab").unwrap(), "ba");
+    fs::read_to_string(file).unwrap()
+}
+
+/// All files below a directory.
+fn texts(directory: &Path) -> Vec<(String, String)> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let text = |path: std::path::PathBuf| match path.is_dir() {
+        true => texts(&path),
+        false => {
+            vec![(path.display().to_string(), String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into())]
+        }
+    };
+    entries.flat_map(text).collect()
+}
+
+#[test]
+fn a_plugin_gets_what_is_meant_for_it_and_nothing_else() {
+    let mut stage = Stage::empty();
+    let (file, secrets) = (stage.scratch().join("seen"), stage.scratch().join("secrets.env"));
+    fs::write(&secrets, format!("# mine\nTOKEN={SECRET}\nBOTH=file\n")).unwrap();
+    fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
+    let keys = format!(
+        "env = {{ SEEN = {file:?}, BOTH = 'own' }}\nenv_file = {secrets:?}\npass_env = ['GIVEN_*']\numask = '0137'\ncwd = '/'"
+    );
+    let script = "env; echo FDS $(ls /proc/$$/fd); echo UMASK $(umask); echo CWD $(pwd)";
+    let config = PATIENT.to_owned() + &looking(script, &keys);
+    stage.supervise_apart(&config, |command| command.env("GIVEN_A", "passed").env("KEPT_B", "kept").env("TZ", "UTC"));
+    let found = seen(&stage, &file);
+    let has = |line: &str| found.lines().any(|found| found == line);
+    for line in ["GIVEN_A=passed", "TZ=UTC", "BOTH=own", "UMASK 0137", "CWD /", "FDS 0 1 2", "PLUGBUS_NAME=text"] {
+        assert!(has(line), "{line}: {found}");
+    }
+    assert!(has(&format!("TOKEN={SECRET}")) && !found.contains("KEPT_B"), "{found}");
+    fs::remove_file(&file).unwrap();
+    fs::remove_file(&secrets).unwrap();
+    let shown = format!("{:?}", stage.status());
+    let leaked: Vec<_> = texts(stage.scratch()).into_iter().filter(|(_, text)| text.contains(SECRET)).collect();
+    assert!(leaked.is_empty() && !shown.contains(SECRET), "{leaked:?} {shown}");
+    stage.stop_without_trace();
+}
+
+#[test]
+fn what_is_forbidden_or_limited_is_so_in_the_process_itself() {
+    let mut stage = Stage::empty();
+    let file = stage.scratch().join("seen");
+    let keys = format!(
+        "env = {{ SEEN = {file:?} }}\ncapabilities = 'none'\nnice = 7\noom_score_adj = 321\n\
+         limits = {{ files = 77, processes = 5000, memory = '3GiB', core = '0B', cpu = '1h' }}"
+    );
+    let script = "cat /proc/$$/status /proc/$$/limits; echo OOM $(cat /proc/$$/oom_score_adj); \
+                  echo NICE $(cut -d' ' -f19 /proc/$$/stat)";
+    stage.supervise(&(PATIENT.to_owned() + &looking(script, &keys)));
+    let found = seen(&stage, &file);
+    let words: Vec<String> =
+        found.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let none = "0".repeat(16);
+    let expected = [
+        "NoNewPrivs: 1".to_owned(),
+        format!("CapPrm: {none}"),
+        format!("CapEff: {none}"),
+        format!("CapInh: {none}"),
+        format!("CapAmb: {none}"),
+        "Max open files 77 77 files".into(),
+        "Max processes 5000 5000 processes".into(),
+        "Max address space 3221225472 3221225472 bytes".into(),
+        "Max core file size 0 0 bytes".into(),
+        "Max cpu time 3600 3600 seconds".into(),
+        "OOM 321".into(),
+        "NICE 7".into(),
+    ];
+    for line in expected {
+        assert!(words.contains(&line), "{line}: {found}");
+    }
+    if rustix::process::geteuid().is_root() {
+        assert!(words.contains(&format!("CapBnd: {none}")), "root would have them again: {found}");
+    }
+    stage.stop_without_trace();
+}
+
+#[test]
+fn what_cannot_be_carried_out_is_refused_with_its_key() {
+    let stage_with = |keys: &str| {
+        let quick = "backoff = { min = '40ms', max = '1s' }\n";
+        Stage::start(&(PATIENT.to_owned() + &plugin("text", &["/bin/sleep", "1000"], &(quick.to_owned() + keys))))
+    };
+    let cases = [
+        ("env_file = '/no/such/file'", "could not be started: env_file /no/such/file: No such file or directory"),
+        // More than the kernel grants anybody.
+        ("limits = { files = 4611686018427387 }", "could not be started: its `limits.files` cannot be set: "),
+    ];
+    for (keys, words) in cases {
+        let mut stage = stage_with(keys);
+        let waiting = stage.until("text", |plugin| plugin.state == UnitState::BackingOff);
+        assert!(waiting.reason.starts_with(words), "{waiting:?}");
+        stage.stop_without_trace();
+    }
+}
