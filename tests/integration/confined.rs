@@ -108,7 +108,7 @@ fn what_cannot_be_carried_out_is_refused_with_its_key() {
     let cases = [
         ("env_file = '/no/such/file'", "could not be started: env_file /no/such/file: No such file or directory"),
         // More than the kernel grants anybody.
-        ("limits = { files = 4611686018427387 }", "could not be started: its `limits.files` cannot be set: "),
+        ("limits = { files = 1000000000000 }", "could not be started: its `limits.files` cannot be set: "),
     ];
     for (keys, words) in cases {
         let mut stage = stage_with(keys);
