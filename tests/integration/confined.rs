@@ -44,12 +44,13 @@ fn a_plugin_gets_what_is_meant_for_it_and_nothing_else() {
     let keys = format!(
         "env = {{ SEEN = {file:?}, BOTH = 'own' }}\nenv_file = {secrets:?}\npass_env = ['GIVEN_*']\numask = '0137'\ncwd = '/'"
     );
-    let script = "env; echo FDS $(ls /proc/$$/fd); echo UMASK $(umask); echo CWD $(pwd)";
+    // The shell keeps the log at 10 for the time being, and `ls` itself has the directory open.
+    let script = "env; echo FDS $(ls /proc/self/fd); echo UMASK $(umask); echo CWD $(pwd)";
     let config = PATIENT.to_owned() + &looking(script, &keys);
     stage.supervise_apart(&config, |command| command.env("GIVEN_A", "passed").env("KEPT_B", "kept").env("TZ", "UTC"));
     let found = seen(&stage, &file);
     let has = |line: &str| found.lines().any(|found| found == line);
-    for line in ["GIVEN_A=passed", "TZ=UTC", "BOTH=own", "UMASK 0137", "CWD /", "FDS 0 1 2", "PLUGBUS_NAME=text"] {
+    for line in ["GIVEN_A=passed", "TZ=UTC", "BOTH=own", "UMASK 0137", "CWD /", "FDS 0 1 2 3", "PLUGBUS_NAME=text"] {
         assert!(has(line), "{line}: {found}");
     }
     assert!(has(&format!("TOKEN={SECRET}")) && !found.contains("KEPT_B"), "{found}");
