@@ -9,8 +9,6 @@ use std::num::NonZeroU64;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::{Endpoint, Peer};
 use crate::wire::Shown;
 
@@ -86,7 +84,8 @@ pub(super) fn is_on() -> bool {
 
 /// One line, whole: other threads and processes write there too.
 fn line(text: fmt::Arguments<'_>) {
-    let now = clock_gettime(ClockId::Monotonic);
+    // The same clock in every process, so that their lines can be put in order.
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let micros = now.tv_nsec / 1000;
     let line = format!("{}.{micros:06} {}[{}] {text}\n", now.tv_sec, who(), std::process::id());
     // Nobody may read it; the message goes its way all the same.

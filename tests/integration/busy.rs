@@ -84,7 +84,7 @@ fn a_supervisor_that_was_stopped_finds_nobody_wedged() {
     const GRACE: Duration = Duration::from_millis(1500);
     let stage = Stage::spawn(&(watchful("1500ms") + &sdk_plugin("sdk", "")));
     let before = stage.ready("sdk");
-    let stuck = nap(&stage.caller(), 3_600_000, Duration::from_millis(100));
+    let stuck = nap(&stage.caller(), 3_600_000, Duration::from_secs(1));
     stage.until("sdk", |plugin| plugin.answer.is_some_and(|answer| answer.overdue_ms > 0));
     signal(stage.supervisor_pid(), Signal::STOP);
     thread::park_timeout(2 * GRACE);

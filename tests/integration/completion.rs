@@ -37,7 +37,7 @@ fn bash_offers_what_is_on_the_bus() {
     let bus = Bench::with_text();
     let instance = bus.json(&["describe", "text"])[0]["instances"][0].as_str().unwrap().to_owned();
     for (words, offered) in [
-        (&["plugbus", "call", "text.r"][..], &["text.revert"][..]),
+        (&["plugbus", "call", "text.r"][..], &["text.revert", "text.revert_each"][..]),
         (&["plugbus", "call", "sl"], &["slow_revert"]),
         (&["plugbus", "call", "supervisor.resta"], &["supervisor.restart"]),
         (&["plugbus", "call", "text.wrap", "w"], &["width="]),
