@@ -1,19 +1,30 @@
 //! The bus directory: the file system is the registry.
 
+mod private;
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{env, ffi::OsStr};
 
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::FlockOperation;
 
 use super::ProcessId;
 use super::{BusError, Card, Endpoint};
 use crate::wire::check_plugin_name;
+pub(crate) use private::NOFOLLOW;
+#[cfg(feature = "supervisor")]
+pub(crate) use private::read_own;
+pub(crate) use private::read_start;
 
 /// A card larger than this is nobody's honest card: 1 MiB.
 const MAX_CARD: u64 = 1024 * 1024;
+
+/// More files than this are nobody's honest plugins.
+const MAX_CARDS: usize = 10_000;
 
 /// One bus: a directory with sockets, cards, logs and state, for its owner alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,9 +67,13 @@ impl BusDir {
     pub fn create(&self) -> Result<(), BusError> {
         for path in [&self.path, &self.state_dir(), &self.log_dir()] {
             let made = DirBuilder::new().mode(0o700).recursive(true).create(path);
-            made.map_err(|error| BusError::io("create the bus directory", path, error))?;
+            // Also where something else stands there: that is told below.
+            if let Some(error) = made.err().filter(|error| error.kind() != io::ErrorKind::AlreadyExists) {
+                return Err(BusError::io("create the bus directory", path, error));
+            }
+            private::check_directory(path)?;
         }
-        self.check()
+        Ok(())
     }
 
     /// Checks that the bus exists and that nobody else can get at it.
@@ -67,25 +82,7 @@ impl BusDir {
     /// [`BusError::NoBus`] where there is none, [`BusError::Insecure`] where it has another owner, a mode that
     /// lets others in, or is a symbolic link.
     pub fn check(&self) -> Result<(), BusError> {
-        let found = match fs::symlink_metadata(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(BusError::NoBus(self.path.clone())),
-            other => other.map_err(|error| BusError::io("look at the bus directory", &self.path, error))?,
-        };
-        let own = rustix::process::geteuid().as_raw();
-        let insecure =
-            |problem: String, advice: String| Err(BusError::Insecure { path: self.path.clone(), problem, advice });
-        if !found.is_dir() {
-            return insecure("is not a directory".into(), "move it away, or choose another $PLUGBUS_DIR".into());
-        }
-        if found.uid() != own && own != 0 {
-            let advice = "run as that user, or choose another $PLUGBUS_DIR".into();
-            return insecure(format!("belongs to user {}, not to you ({own})", found.uid()), advice);
-        }
-        if found.mode() & 0o077 != 0 {
-            let problem = format!("has mode {:04o}, others can get at it", found.mode() & 0o7777);
-            return insecure(problem, format!("`chmod 700 {}`", self.path.display()));
-        }
-        Ok(())
+        private::check_directory(&self.path)
     }
 
     /// Where an instance listens for calls.
@@ -138,6 +135,9 @@ impl BusDir {
 
     /// The cards of this bus, sorted by name and instance; files that are no cards are passed over.
     ///
+    /// So is what may have been planted: a symbolic link, a file of a user who is neither this one, root, nor the owner
+    /// of the bus, and one that others may write. At most 10,000 are read.
+    ///
     /// # Errors
     /// [`BusError::NoBus`] where there is none, [`BusError::Io`] where it cannot be read.
     pub fn cards(&self) -> Result<Vec<Card>, BusError> {
@@ -145,11 +145,13 @@ impl BusDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(BusError::NoBus(self.path.clone())),
             other => other.map_err(|error| BusError::io("read the bus directory", &self.path, error))?,
         };
+        let owner = fs::metadata(&self.path).map_err(|error| BusError::io("look at", &self.path, error))?.uid();
         let mut cards: Vec<Card> = entries
             .filter_map(Result::ok)
             .map(|entry| entry.path())
             .filter(|path| path.extension() == Some(OsStr::new("json")))
-            .filter_map(|path| read_card(&path))
+            .take(MAX_CARDS)
+            .filter_map(|path| read_card(&path, owner))
             .collect();
         cards.sort_by(|a, b| (&a.name, &a.instance).cmp(&(&b.name, &b.instance)));
         Ok(cards)
@@ -188,7 +190,13 @@ impl BusDir {
         let failed = |error| BusError::io("lock", &path, error);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.open(&path).map_err(failed)?;
+        // What a planted link leads to would be overwritten.
+        options.custom_flags(NOFOLLOW);
+        let mut file = match options.open(&path) {
+            Err(error) if private::is_a_link(&error) => return Err(private::no_file(&path)),
+            opened => opened.map_err(failed)?,
+        };
+        private::check_file(&path, &file.metadata().map_err(failed)?)?;
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut pid = String::new();
             let _ = file.take(20).read_to_string(&mut pid);
@@ -240,22 +248,15 @@ pub(crate) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
         .create(true)
         .truncate(true)
         .mode(0o600)
+        .custom_flags(NOFOLLOW)
         .open(&draft)
         .and_then(|mut file| file.write_all(text))
         .and_then(|()| fs::rename(&draft, path));
     written.inspect_err(|_| drop(fs::remove_file(&draft)))
 }
 
-/// The start of a file, whatever it is: who opens a FIFO to read would wait for somebody who writes.
-pub(crate) fn read_start(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    OpenOptions::new().read(true).custom_flags(flags).open(path)?.take(limit).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-fn read_card(path: &Path) -> Option<Card> {
-    let text = read_start(path, MAX_CARD).ok()?;
+fn read_card(path: &Path, owner: u32) -> Option<Card> {
+    let text = private::read_published(path, owner, MAX_CARD)?;
     let card: Card = serde_json::from_slice(&text).ok()?;
     // The file's own name is what the instance was given; a card may not speak for another.
     let named = format!("{}.{}.json", card.name, card.instance);
@@ -271,60 +272,4 @@ fn base() -> PathBuf {
             uid => format!("/tmp/plugbus-{uid}").into(),
         },
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    use super::*;
-    use crate::bus::new_instance;
-
-    fn card(name: &str) -> Card {
-        let instance = new_instance();
-        let url = format!("ipc:///x/{name}");
-        let process = ProcessId::own();
-        Card { name: name.into(), instance, version: "1".into(), process, protocol: 1, url, methods: vec![] }
-    }
-
-    #[test]
-    fn cards_come_and_go() {
-        let root = tempfile::tempdir().unwrap();
-        let dir = BusDir::at(root.path().join("bus"));
-        assert!(matches!(dir.cards(), Err(BusError::NoBus(_))));
-        dir.create().unwrap();
-        let (a, b) = (card("a"), card("b"));
-        dir.publish(&b).unwrap();
-        dir.publish(&a).unwrap();
-        fs::write(dir.path().join("half.json"), "{\"name\":").unwrap();
-        fs::write(dir.path().join("liar.x.json"), serde_json::to_vec(&a).unwrap()).unwrap();
-        assert_eq!(dir.cards().unwrap(), [a.clone(), b.clone()]);
-        dir.withdraw(&a.name, &a.instance);
-        assert_eq!(dir.cards().unwrap(), [b]);
-    }
-
-    #[test]
-    fn a_directory_that_others_can_enter_is_refused() {
-        let root = tempfile::tempdir().unwrap();
-        let dir = BusDir::at(root.path().join("bus"));
-        assert!(matches!(dir.check(), Err(BusError::NoBus(_))));
-        dir.create().unwrap();
-        fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let error = dir.create().unwrap_err().to_string();
-        assert!(error.contains("mode 0755") && error.contains("chmod 700"), "{error}");
-        symlink(root.path(), root.path().join("link")).unwrap();
-        assert!(matches!(BusDir::at(root.path().join("link")).check(), Err(BusError::Insecure { .. })));
-    }
-
-    #[test]
-    fn one_supervisor_a_bus() {
-        let root = tempfile::tempdir().unwrap();
-        let dir = BusDir::at(root.path().join("bus"));
-        dir.create().unwrap();
-        let lock = dir.lock().unwrap();
-        let error = dir.lock().unwrap_err().to_string();
-        assert!(error.contains(&std::process::id().to_string()), "{error}");
-        drop(lock);
-        dir.lock().unwrap();
-    }
 }

@@ -27,10 +27,10 @@ pub enum BusError {
     /// There is no bus directory.
     #[error("no bus at {}: start one with `plugbus supervise`", .0.display())]
     NoBus(PathBuf),
-    /// The bus directory is not ours alone.
-    #[error("the bus directory {path} {problem}: {advice}", path = path.display())]
+    /// The bus directory, or something in it, is not ours alone.
+    #[error("{path} {problem}: {advice}", path = path.display())]
     Insecure {
-        /// The directory.
+        /// The directory, or what is in it.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,

@@ -10,6 +10,7 @@ mod body;
 #[cfg(target_os = "linux")]
 pub(crate) mod buffers;
 mod card;
+mod counterpart;
 #[cfg(target_os = "linux")]
 mod direct;
 mod directory;
@@ -19,6 +20,8 @@ mod nng;
 mod peer;
 mod process_id;
 mod roles;
+#[cfg(test)]
+mod strangers;
 mod trace;
 #[cfg(test)]
 mod traps;
@@ -26,11 +29,14 @@ mod traps;
 pub use block_on::block_on;
 pub use body::Body;
 pub use card::{Card, new_instance};
+pub use counterpart::refused_connections;
 #[cfg(feature = "trust")]
 pub(crate) use directory::read_start;
 #[cfg(any(feature = "supervisor", feature = "sign"))]
 pub(crate) use directory::write_whole;
 pub use directory::{BusDir, BusLock};
+#[cfg(feature = "supervisor")]
+pub(crate) use directory::{NOFOLLOW, read_own};
 pub use endpoint::Endpoint;
 pub use error::{BusError, RequestError};
 pub use nng::{Answers, PeerEvent, Publisher, Subscriber, Surveyor};

@@ -86,15 +86,29 @@ impl Requester {
         Self::dial_on(Lane::chosen(), endpoint)
     }
 
+    /// As [`dial`](Self::dial); requests go to that process alone, or to one of the group that it leads.
+    ///
+    /// Who else listens there is hung up on, and nothing is sent.
+    ///
+    /// # Errors
+    /// As for [`dial`](Self::dial).
+    pub fn dial_process(endpoint: &Endpoint, pid: u32) -> Result<Self, BusError> {
+        Self::reach(Lane::chosen(), endpoint, Some(pid))
+    }
+
     /// As [`dial`](Self::dial), on that lane.
     ///
     /// # Errors
     /// As for [`dial`](Self::dial).
     pub fn dial_on(lane: Lane, endpoint: &Endpoint) -> Result<Self, BusError> {
+        Self::reach(lane, endpoint, None)
+    }
+
+    pub(super) fn reach(lane: Lane, endpoint: &Endpoint, process: Option<u32>) -> Result<Self, BusError> {
         let on = match lane {
             #[cfg(target_os = "linux")]
-            Lane::Direct => RequesterOn::Direct(direct::Requester::dial(endpoint)),
-            _ => RequesterOn::Nng(nng::Requester::dial(endpoint)?),
+            Lane::Direct => RequesterOn::Direct(direct::Requester::dial(endpoint, process)),
+            _ => RequesterOn::Nng(nng::Requester::dial(endpoint, process)?),
         };
         Ok(Self { on, endpoint: trace::is_on().then(|| endpoint.clone()) })
     }

@@ -181,7 +181,7 @@ impl Known {
 impl Link {
     fn dial(card: &Card) -> Result<Self, BusError> {
         Ok(Self {
-            requester: Requester::dial(&card.url.parse()?)?,
+            requester: Requester::dial_process(&card.url.parse()?, card.process.pid)?,
             avoided: AtomicBool::default(),
             chosen: AtomicU64::default(),
             in_flight: Count::default(),

@@ -113,7 +113,11 @@ impl Ledger {
     /// The same, and what is counted of each method.
     pub(super) fn stats(&self) -> Stats {
         let methods = self.tallies.iter().filter_map(|(name, tally)| Some((name.clone(), tally.stats()?)));
-        Stats { load: self.load(), methods: methods.collect() }
+        Stats {
+            load: self.load(),
+            methods: methods.collect(),
+            refused_connections: crate::bus::refused_connections(),
+        }
     }
 
     pub(super) fn phase(&self) -> Phase {

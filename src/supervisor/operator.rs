@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{PluginRequest, PluginSpec};
-use crate::bus::{BusDir, read_start, write_whole};
+use crate::bus::{BusDir, read_own, write_whole};
 
 /// A file larger than this is none of ours.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -47,7 +47,7 @@ impl Operator {
     /// In words, when the file cannot be understood; it is then kept aside, and nothing is remembered.
     pub(super) fn load(dir: &BusDir) -> Result<Self, String> {
         let path = path(dir);
-        let problem = match read_start(&path, MAX_FILE) {
+        let problem = match read_own(&path, MAX_FILE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => error.to_string(),
             Ok(text) => match serde_json::from_slice(&text) {

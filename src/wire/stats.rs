@@ -15,6 +15,14 @@ pub struct Stats {
     /// Those of each method that was called since the start.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub methods: BTreeMap<String, MethodStats>,
+    /// Connections that were refused because of whose they were.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub refused_connections: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The counters of one method.

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, in what it calls too")]
 
+mod access;
 mod at_most_once;
 mod busy;
 mod by_hand;

@@ -23,6 +23,7 @@ use super::door::Door;
 use super::lock;
 use super::seats::Seats;
 use super::standby::Alarm;
+use crate::bus::counterpart::Counterpart;
 
 /// What runs a request where it was read.
 pub(in crate::bus) type Attendant = Box<dyn Fn(Incoming, &Turn<'_>) + Send + Sync>;
@@ -114,7 +115,7 @@ impl Turn<'_> {
 
 impl Crew {
     pub(super) fn new(
-        listener: OwnedFd,
+        listener: (OwnedFd, Counterpart),
         limits: Limits,
         incoming: mpsc::UnboundedSender<Incoming>,
     ) -> Result<Arc<Self>, Errno> {

@@ -21,10 +21,12 @@ use super::frame::REPLIER;
 use super::standby::LISTENER_PAUSE;
 use super::{lock, socket};
 use crate::bus::Peer;
+use crate::bus::counterpart::Counterpart;
 
 #[derive(Debug)]
 pub(super) struct Door {
     listener: OwnedFd,
+    counterpart: Counterpart,
     epoll: Arc<OwnedFd>,
     closed: AtomicBool,
     inside: Mutex<Inside>,
@@ -38,10 +40,14 @@ struct Inside {
 }
 
 impl Door {
-    pub(super) fn new(listener: OwnedFd, epoll: Arc<OwnedFd>, first_key: u64) -> Result<Self, Errno> {
+    pub(super) fn new(
+        (listener, counterpart): (OwnedFd, Counterpart),
+        epoll: Arc<OwnedFd>,
+        first_key: u64,
+    ) -> Result<Self, Errno> {
         epoll::add(&*epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN | EventFlags::ONESHOT)?;
         let inside = Mutex::new(Inside { by_key: HashMap::new(), next_key: first_key });
-        Ok(Self { listener, epoll, closed: AtomicBool::new(false), inside, left: Notify::new() })
+        Ok(Self { listener, counterpart, epoll, closed: AtomicBool::new(false), inside, left: Notify::new() })
     }
 
     pub(super) fn find(&self, key: u64) -> Option<Arc<Connection>> {
@@ -97,16 +103,12 @@ impl Door {
         let _ = epoll::modify(&*self.epoll, &self.listener, EventData::new_u64(LISTENER), flags);
     }
 
-    fn let_in(&self, socket: OwnedFd) -> Arc<Connection> {
-        let credentials = sockopt::socket_peercred(&socket).ok();
+    fn let_in(&self, socket: OwnedFd, (uid, pid): (Option<u32>, Option<u32>)) -> Arc<Connection> {
         let mut inside = lock(&self.inside);
         let key = inside.next_key;
         inside.next_key += 1;
-        let peer = Peer {
-            connection: u32::try_from(key & u64::from(u32::MAX)).unwrap_or_default(),
-            pid: credentials.and_then(|of| of.pid.as_raw_nonzero().get().try_into().ok()),
-            uid: credentials.map(|of| of.uid.as_raw()),
-        };
+        let number = u32::try_from(key & u64::from(u32::MAX)).unwrap_or_default();
+        let peer = Peer { connection: number, pid, uid };
         let connection = Arc::new(Connection::new(key, peer, socket, Arc::clone(&self.epoll)));
         inside.by_key.insert(key, Arc::clone(&connection));
         connection
@@ -138,13 +140,17 @@ impl Crew {
     }
 
     fn welcome(&self, socket: OwnedFd) {
+        let credentials = socket::credentials(&socket);
+        if !self.door.counterpart.admits(credentials.0, credentials.1) {
+            return;
+        }
         if socket::send(&socket, &[IoSlice::new(&REPLIER)]) != Ok(REPLIER.len()) {
             // Gone already.
             return;
         }
         // With less it goes more slowly, no more.
         let _ = sockopt::set_socket_send_buffer_size(&socket, socket::SEND_BUFFER);
-        let connection = self.door.let_in(socket);
+        let connection = self.door.let_in(socket, credentials);
         if connection.watch().is_err() {
             self.close(&connection);
             return;

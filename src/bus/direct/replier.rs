@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::connection::Incoming;
 use super::crew::{Attendant, Crew, Limits};
 use super::socket;
+use crate::bus::counterpart::Counterpart;
 use crate::bus::{BusError, Endpoint};
 
 /// As long as NNG gives.
@@ -51,7 +52,7 @@ impl Replier {
         let file = File::of(endpoint.path());
         // Bounded by the room: no more are handed out than that.
         let (sender, incoming) = mpsc::unbounded_channel();
-        let crew = Crew::new(listener, limits, sender).map_err(refused)?;
+        let crew = Crew::new((listener, Counterpart::at(endpoint)), limits, sender).map_err(refused)?;
         let replier = Self { crew, incoming, file };
         // One who stands by, and the workers: they find their places themselves.
         for _ in 0..=replier.crew.places() {

@@ -17,6 +17,7 @@ use super::pending::{CONNECT_WAIT, Pending};
 use super::state::Outcome;
 use super::task::{self, Waiting};
 use super::{lock, socket};
+use crate::bus::counterpart::Counterpart;
 use crate::bus::{Endpoint, RequestError};
 use crate::wire::MAX_MESSAGE;
 
@@ -27,6 +28,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(in crate::bus) struct Requester {
     path: PathBuf,
+    counterpart: Counterpart,
     /// The one that was made first, most often the only one: found without a lock.
     first: OnceLock<(Home, Arc<Pending>)>,
     connections: Mutex<Connections>,
@@ -48,8 +50,9 @@ impl Drop for Requester {
 }
 
 impl Requester {
-    pub(in crate::bus) fn dial(endpoint: &Endpoint) -> Self {
-        Self { path: endpoint.path().into(), first: OnceLock::new(), connections: Mutex::default() }
+    pub(in crate::bus) fn dial(endpoint: &Endpoint, process: Option<u32>) -> Self {
+        let counterpart = Counterpart::at(endpoint).expecting(process);
+        Self { path: endpoint.path().into(), counterpart, first: OnceLock::new(), connections: Mutex::default() }
     }
 
     /// The first connection, where it is of that home and takes requests.
@@ -92,12 +95,16 @@ impl Requester {
             Some(pending) => pending,
             None => {
                 // May wait, so not under the lock. Two threads at once make two connections, and one is used then.
-                let socket = socket::connect(&self.path, wait.max(Duration::from_millis(1))).map_err(unreachable)?;
+                let socket = self.reach(wait.max(Duration::from_millis(1))).map_err(unreachable)?;
                 keep(&mut lock(&self.connections), Home::Threads, socket)
             }
         };
         let _ = self.first.set((Home::Threads, Arc::clone(&pending)));
         caller::request(&pending, body, deadline)
+    }
+
+    fn reach(&self, wait: Duration) -> Result<OwnedFd, Errno> {
+        socket::connect(&self.path, &self.counterpart, wait)
     }
 
     async fn connect_async(&self, runtime: &Handle, deadline: Instant) -> Result<Arc<Pending>, RequestError> {
@@ -128,7 +135,7 @@ impl Requester {
         if let Some(pending) = standing(&connections, home)? {
             return Ok(Some((pending, false)));
         }
-        match socket::connect(&self.path, Duration::ZERO) {
+        match self.reach(Duration::ZERO) {
             Ok(socket) => Ok(Some((keep(&mut connections, home, socket), true))),
             Err(Errno::AGAIN) => Ok(None),
             Err(error) => Err(unreachable(error)),

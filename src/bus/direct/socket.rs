@@ -13,6 +13,7 @@ use rustix::net::{
 };
 
 use super::frame::REQUESTER;
+use crate::bus::counterpart::Counterpart;
 
 /// Connections that wait to be accepted; the system may allow fewer.
 const BACKLOG: i32 = 1024;
@@ -27,10 +28,10 @@ fn unix_socket() -> Result<OwnedFd, Errno> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
 }
 
-/// Connects and greets; waits for room in the listener's backlog at most that long.
+/// Connects and greets that counterpart; waits for room in the listener's backlog at most that long.
 ///
 /// The socket itself stays in blocking mode: whoever must not block says so each time.
-pub(super) fn connect(path: &Path, wait: Duration) -> Result<OwnedFd, Errno> {
+pub(super) fn connect(path: &Path, counterpart: &Counterpart, wait: Duration) -> Result<OwnedFd, Errno> {
     let socket = unix_socket()?;
     let address = SocketAddrUnix::new(path)?;
     if wait.is_zero() {
@@ -42,10 +43,21 @@ pub(super) fn connect(path: &Path, wait: Duration) -> Result<OwnedFd, Errno> {
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(wait))?;
         rustix::net::connect(&socket, &address)?;
     }
+    let (uid, pid) = credentials(&socket);
+    if !counterpart.admits(uid, pid) {
+        return Err(Errno::ACCESS);
+    }
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(BLOCKING_READ))?;
     sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
     send(&socket, &[io::IoSlice::new(&REQUESTER)])?;
     Ok(socket)
+}
+
+/// The user and the process at the other end, as the kernel knows them.
+pub(super) fn credentials(socket: &OwnedFd) -> (Option<u32>, Option<u32>) {
+    let credentials = sockopt::socket_peercred(socket).ok();
+    let pid = credentials.and_then(|of| of.pid.as_raw_nonzero().get().try_into().ok());
+    (credentials.map(|of| of.uid.as_raw()), pid)
 }
 
 /// Binds a socket for its owner alone, and listens; takes the place of a file nobody listens at any more.

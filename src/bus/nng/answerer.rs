@@ -16,6 +16,7 @@ use super::aio::{Aio, Fenced, bury};
 use super::gate::Gate;
 use super::peers::Peers;
 use super::{MAX_FRAME, RECONNECT, library, refused};
+use crate::bus::counterpart::Counterpart;
 use crate::bus::{Body, BusError, Endpoint, Peer};
 
 /// Answers requests at one endpoint.
@@ -26,7 +27,7 @@ impl Replier {
     pub(in crate::bus) fn listen(endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
         library::init()?;
         let open = || {
-            let answerer = Answerer::new(Fenced::new(Socket::new(Protocol::Rep0)?), room)?;
+            let answerer = Answerer::new(Fenced::new(Socket::new(Protocol::Rep0)?), endpoint, room)?;
             listen(&answerer.socket, endpoint)?;
             answerer.start()
         };
@@ -50,7 +51,7 @@ impl Respondent {
             socket.set_opt::<RecvMaxSize>(MAX_FRAME)?;
             socket.set_opt::<ReconnectMinTime>(Some(RECONNECT.0))?;
             socket.set_opt::<ReconnectMaxTime>(Some(RECONNECT.1))?;
-            let answerer = Answerer::new(Fenced::new(socket), 2)?;
+            let answerer = Answerer::new(Fenced::new(socket), endpoint, 2)?;
             answerer.socket.dial_async(endpoint.as_str())?;
             answerer.start()
         };
@@ -97,10 +98,10 @@ struct Line {
 }
 
 impl Answerer {
-    fn new(socket: Fenced<Socket>, room: usize) -> Result<Self, nng::Error> {
+    fn new(socket: Fenced<Socket>, endpoint: &Endpoint, room: usize) -> Result<Self, nng::Error> {
         // A seat that has passed on a message receives no other before the answer: the channel is never full.
         let (sender, incoming) = mpsc::channel(room);
-        let peers = Peers::watch(&socket, None)?;
+        let peers = Peers::watch(&socket, Counterpart::at(endpoint), None)?;
         let line = Arc::new(Line { peers, gate: Arc::default(), closed: AtomicBool::new(false), sender });
         let seats = (0..room).map(|_| Seat::new(&socket, &line)).collect::<Result<_, _>>()?;
         Ok(Self { incoming, line, seats, socket })

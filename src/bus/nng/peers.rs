@@ -10,6 +10,7 @@ use super::aio::{Fenced, bury};
 use super::gate::Gate;
 use super::library::{peer_credential, pipe_id};
 use crate::bus::Peer;
+use crate::bus::counterpart::Counterpart;
 
 /// Somebody connected, or left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,15 +37,20 @@ struct Connected {
 }
 
 impl Peers {
-    /// Watches a socket that does not yet listen or dial; events that nobody reads in time are dropped.
-    pub(super) fn watch(socket: &Socket, events: Option<mpsc::Sender<PeerEvent>>) -> Result<Self, nng::Error> {
+    /// Watches a socket that does not yet listen or dial, and has connections of others than that counterpart closed;
+    /// events that nobody reads in time are dropped.
+    pub(super) fn watch(
+        socket: &Socket,
+        counterpart: Counterpart,
+        events: Option<mpsc::Sender<PeerEvent>>,
+    ) -> Result<Self, nng::Error> {
         let peers = Self::default();
         let of_callback = peers.clone();
         socket.pipe_notify(move |pipe, event| {
             let event = match event {
                 // Before the first message can come, so that each message finds its peer.
                 PipeEvent::AddPre => {
-                    of_callback.add(pipe);
+                    of_callback.add(pipe, &counterpart);
                     None
                 }
                 PipeEvent::AddPost => of_callback.get(pipe).map(|(peer, _)| PeerEvent::Joined(peer)),
@@ -89,12 +95,17 @@ impl Peers {
         drop(self.lock().closes.take());
     }
 
-    fn add(&self, pipe: Pipe) {
+    fn add(&self, pipe: Pipe, counterpart: &Counterpart) {
         let peer = Peer {
             connection: pipe_id(pipe),
             pid: peer_credential(pipe, nng_c_sys::NNG_OPT_PEER_PID),
             uid: peer_credential(pipe, nng_c_sys::NNG_OPT_PEER_UID),
         };
+        if !counterpart.admits(peer.uid, peer.pid) {
+            // Closed here, nothing that it says is ever read.
+            pipe.close();
+            return;
+        }
         let mut connected = self.lock();
         connected.pipes.insert(pipe, (peer, watch::Sender::new(())));
         connected.presence.send_replace(true);

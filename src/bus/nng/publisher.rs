@@ -5,7 +5,9 @@ use nng::{Message, Protocol, Socket};
 
 use super::aio::Fenced;
 use super::answerer::listen;
+use super::peers::Peers;
 use super::{library, refused};
+use crate::bus::counterpart::Counterpart;
 use crate::bus::trace::{Exchange, Way};
 use crate::bus::{BusError, Endpoint};
 
@@ -28,6 +30,8 @@ impl Publisher {
         let open = || {
             let socket = Fenced::new(Socket::new(Protocol::Pub0)?);
             socket.set_opt::<SendBufferSize>(UNSENT)?;
+            // The socket keeps what watches it.
+            Peers::watch(&socket, Counterpart::at(endpoint), None)?;
             listen(&socket, endpoint)?;
             Ok(Self { socket })
         };

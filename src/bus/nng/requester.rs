@@ -20,6 +20,7 @@ use super::aio::{Aio, Fenced};
 use super::gate::Gate;
 use super::peers::Peers;
 use super::{MAX_FRAME, RECONNECT, library, refused};
+use crate::bus::counterpart::Counterpart;
 use crate::bus::{Body, BusError, Endpoint, RequestError};
 use crate::wire::MAX_MESSAGE;
 
@@ -56,7 +57,7 @@ impl Drop for Shared {
 }
 
 impl Requester {
-    pub(in crate::bus) fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
+    pub(in crate::bus) fn dial(endpoint: &Endpoint, process: Option<u32>) -> Result<Self, BusError> {
         library::init()?;
         let open = || -> Result<_, nng::Error> {
             let socket = Fenced::new(Socket::new(Protocol::Req0)?);
@@ -64,7 +65,7 @@ impl Requester {
             socket.set_opt::<RecvMaxSize>(MAX_FRAME)?;
             socket.set_opt::<ReconnectMinTime>(Some(RECONNECT.0))?;
             socket.set_opt::<ReconnectMaxTime>(Some(RECONNECT.1))?;
-            let peers = Peers::watch(&socket, None)?;
+            let peers = Peers::watch(&socket, Counterpart::at(endpoint).expecting(process), None)?;
             // Nobody listens at the endpoint of a gone instance again: a request that came too late to fail with
             // the connection would wait for its deadline.
             let gate = Arc::default();

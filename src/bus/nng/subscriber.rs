@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::aio::{Aio, Fenced, bury};
 use super::peers::Peers;
 use super::{MAX_FRAME, RECONNECT, library, refused};
+use crate::bus::counterpart::Counterpart;
 use crate::bus::trace::{Exchange, Way};
 use crate::bus::{Body, BusError, Endpoint};
 
@@ -44,7 +45,7 @@ impl Subscriber {
             socket.set_opt::<ReconnectMaxTime>(Some(RECONNECT.1))?;
             // Every message begins with nothing.
             socket.set_opt::<Subscribe>(Vec::new())?;
-            let peers = Peers::watch(&socket, None)?;
+            let peers = Peers::watch(&socket, Counterpart::at(endpoint), None)?;
             let (sender, messages) = mpsc::channel(UNREAD);
             let closed = Arc::<Mutex<bool>>::default();
             let of_callback = ((*socket).clone(), Arc::clone(&closed));

@@ -15,6 +15,7 @@ use super::aio::{Aio, Fenced, bury};
 use super::answerer::listen;
 use super::peers::{PeerEvent, Peers};
 use super::{library, refused};
+use crate::bus::counterpart::Counterpart;
 use crate::bus::trace::{Exchange, Short, Way};
 use crate::bus::{Body, BusError, Endpoint, Peer};
 
@@ -68,7 +69,7 @@ impl Surveyor {
         let (events, joined) = mpsc::channel(EVENTS);
         let open = || {
             let socket = Fenced::new(RawSocket::new(Protocol::Surveyor0)?.socket);
-            let peers = Peers::watch(&socket, Some(events))?;
+            let peers = Peers::watch(&socket, Counterpart::at(endpoint), Some(events))?;
             let round = Arc::new(Round { state: Mutex::default(), sent: Notify::new(), peers });
             let of_callback = Arc::clone(&round);
             let send = Aio::new(move |_, _| of_callback.went_out())?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Source;
 use super::chunk::Stream;
+use crate::bus::NOFOLLOW;
 use crate::supervisor::LogSpec;
 
 /// How much of the end of a log is looked through for last words, in bytes.
@@ -83,7 +84,7 @@ impl LogFile {
 
 impl Open {
     fn at(path: &Path) -> io::Result<Self> {
-        let open = || OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        let open = || OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(NOFOLLOW).open(path);
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let directory = path.parent().unwrap_or(Path::new("."));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bus::{BusDir, ProcessId, read_start, write_whole};
+use crate::bus::{BusDir, ProcessId, read_own, write_whole};
 use crate::supervisor::journal::Subject;
 use crate::supervisor::process::{Cgroup, Tree};
 use crate::wire::check_plugin_name;
@@ -99,7 +99,7 @@ impl InstanceRecord {
     }
 
     fn read(path: &Path) -> Option<Self> {
-        let text = read_start(path, MAX_RECORD).ok()?;
+        let text = read_own(path, MAX_RECORD).ok()?;
         let record: Self = serde_json::from_slice(&text).ok()?;
         let is_instance = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         // Both become parts of paths that are removed.

@@ -164,7 +164,7 @@ fn reminders_do_not_pile_up() {
     let place = Place::new();
     let endpoint = place.endpoint();
     let replier = echo(&endpoint, LIMITS);
-    let requester = Requester::dial(&endpoint);
+    let requester = Requester::dial(&endpoint, None);
     let large = vec![0; 1 << 20];
     for _ in 0..50 {
         assert_eq!(requester.request_blocking(&large, LONG).unwrap().len(), large.len());

@@ -123,7 +123,7 @@ fn a_full_socket_that_cannot_be_watched_is_tried_again() {
     }
     let place = Place::new();
     let listener = UnixListener::bind(place.endpoint().path()).unwrap();
-    let requester = Requester::dial(&place.endpoint());
+    let requester = Requester::dial(&place.endpoint(), None);
     let large = vec![3; 4 << 20];
     let (mut quiet, _other_end) = UnixStream::pair().unwrap();
     thread::scope(|scope| {

@@ -35,14 +35,14 @@ fn what_was_sent_before_the_end_is_answered_and_nothing_is_sent_after_it() {
         let place = Place::new();
         let endpoint = place.endpoint();
         let mut replier = Replier::listen_with(&endpoint, LIMITS).unwrap();
-        let requester = Requester::dial(&endpoint);
+        let requester = Requester::dial(&endpoint, None);
         thread::scope(|scope| {
             let call = scope.spawn(|| way(&requester, b"before", LONG));
             let incoming = block_on(replier.next()).unwrap();
             let mut ended = pin!(replier.hang_up());
             assert!(is_pending(ended.as_mut()), "there is an answer to be given");
             assert_eq!(way(&requester, b"after", LONG).unwrap_err(), RequestError::NotSent);
-            assert_eq!(way(&Requester::dial(&endpoint), b"new", LONG).unwrap_err(), RequestError::NotSent);
+            assert_eq!(way(&Requester::dial(&endpoint, None), b"new", LONG).unwrap_err(), RequestError::NotSent);
             assert!(!endpoint.path().exists());
             incoming.reply(b"answer"[..].into());
             block_on(ended);
@@ -81,12 +81,12 @@ fn callers_of_one_that_ends_are_never_in_doubt() {
             let place = Place::new();
             let endpoint = place.endpoint();
             let replier = echo(&endpoint, LIMITS);
-            let (shared, (answered, when_answered)) = (Requester::dial(&endpoint), mpsc::channel());
+            let (shared, (answered, when_answered)) = (Requester::dial(&endpoint, None), mpsc::channel());
             thread::scope(|scope| {
                 for own in [false, false, true, true] {
                     let (shared, answered, endpoint) = (&shared, answered.clone(), &endpoint);
                     scope.spawn(move || {
-                        let own = own.then(|| Requester::dial(endpoint));
+                        let own = own.then(|| Requester::dial(endpoint, None));
                         let requester = own.as_ref().unwrap_or(shared);
                         let error = loop {
                             match way(requester, b"call", LONG) {

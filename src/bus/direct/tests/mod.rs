@@ -103,7 +103,7 @@ fn frame(id: u32, body: &[u8]) -> Vec<u8> {
 }
 
 fn serves(endpoint: &Endpoint) {
-    let requester = Requester::dial(endpoint);
+    let requester = Requester::dial(endpoint, None);
     assert_eq!(*requester.request_blocking(b"next", LONG).unwrap(), *b"next");
 }
 

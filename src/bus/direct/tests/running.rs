@@ -57,7 +57,7 @@ fn a_requester_outlives_the_runtime_it_was_used_on() {
     let place = Place::new();
     let endpoint = place.endpoint();
     let _replier = echo(&endpoint, LIMITS);
-    let requester = Requester::dial(&endpoint);
+    let requester = Requester::dial(&endpoint, None);
     for _ in 0..3 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         assert_eq!(*runtime.block_on(requester.request(b"a", LONG)).unwrap(), *b"a");

@@ -35,7 +35,7 @@ fn a_reply_may_come_in_any_two_pieces_or_with_others_in_one() {
     for way in ways() {
         let place = Place::new();
         let listener = UnixListener::bind(place.endpoint().path()).unwrap();
-        let requester = Requester::dial(&place.endpoint());
+        let requester = Requester::dial(&place.endpoint(), None);
         thread::scope(|scope| {
             const LENGTH: usize = HEAD + 4 + 3;
             let calls = scope.spawn(|| {
@@ -62,7 +62,7 @@ fn a_replier_that_greets_a_byte_at_a_time_is_waited_for() {
     for way in ways() {
         let place = Place::new();
         let listener = UnixListener::bind(place.endpoint().path()).unwrap();
-        let requester = Requester::dial(&place.endpoint());
+        let requester = Requester::dial(&place.endpoint(), None);
         thread::scope(|scope| {
             let call = scope.spawn(|| way(&requester, b"abc", LONG).map(|body| body.to_vec()));
             let (stream, _) = listener.accept().unwrap();
@@ -95,7 +95,7 @@ fn replies_to_ids_that_never_were_or_were_answered_are_ignored() {
     for way in ways() {
         let place = Place::new();
         let listener = UnixListener::bind(place.endpoint().path()).unwrap();
-        let requester = Requester::dial(&place.endpoint());
+        let requester = Requester::dial(&place.endpoint(), None);
         thread::scope(|scope| {
             let calls = scope.spawn(|| [b"a", b"b"].map(|body| way(&requester, body, LONG).unwrap().to_vec()));
             let mut raw = accept(&listener);
@@ -133,7 +133,7 @@ fn an_exchange_cut_at_any_byte_by_its_replier_fails_at_once_and_truly() {
         for cut in 0..=stream.len() {
             let place = Place::new();
             let listener = UnixListener::bind(place.endpoint().path()).unwrap();
-            let requester = Requester::dial(&place.endpoint());
+            let requester = Requester::dial(&place.endpoint(), None);
             thread::scope(|scope| {
                 let call = scope.spawn(|| way(&requester, b"request", LONG));
                 let (mut raw, _) = listener.accept().unwrap();
@@ -161,7 +161,7 @@ fn a_listener_that_never_greets_is_not_sent_to() {
     for way in ways() {
         let place = Place::new();
         let _silent = UnixListener::bind(place.endpoint().path()).unwrap();
-        let requester = Requester::dial(&place.endpoint());
+        let requester = Requester::dial(&place.endpoint(), None);
         let start = Instant::now();
         assert_eq!(way(&requester, b"x", LONG).unwrap_err(), RequestError::NotSent);
         assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
@@ -173,7 +173,7 @@ fn what_never_left_is_told_from_what_did() {
     for way in ways() {
         let place = Place::new();
         let listener = UnixListener::bind(place.endpoint().path()).unwrap();
-        let requester = Requester::dial(&place.endpoint());
+        let requester = Requester::dial(&place.endpoint(), None);
         thread::scope(|scope| {
             let first = scope.spawn(|| way(&requester, &vec![0; 4 << 20], Duration::from_secs(2)));
             let mut raw = accept(&listener);
@@ -191,7 +191,7 @@ fn a_request_that_never_arrived_whole_was_not_received() {
     for way in ways() {
         let place = Place::new();
         let listener = UnixListener::bind(place.endpoint().path()).unwrap();
-        let requester = Requester::dial(&place.endpoint());
+        let requester = Requester::dial(&place.endpoint(), None);
         thread::scope(|scope| {
             let call = scope.spawn(|| way(&requester, &vec![0; 4 << 20], LONG));
             let mut raw = accept(&listener);

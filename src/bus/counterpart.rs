@@ -1,0 +1,120 @@
+//! Who may be at the other end of a connection.
+//!
+//! The kernel says who that is: to whoever listens, the one who connected; to whoever dials, the one who listens.
+//! Nobody can claim to be somebody else, and both lanes and the survey ask the same question.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::process::{Pid, geteuid, getpgid};
+
+use super::Endpoint;
+
+/// Connections of this process that were refused because of whose they were.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+
+/// How many connections this process has refused because of whose they were, since its start.
+///
+/// They were of another user, or of another process than the one that a card names.
+#[must_use]
+pub fn refused_connections() -> u64 {
+    REFUSED.load(Ordering::Relaxed)
+}
+
+/// Who may be at the other end of the connections of one socket.
+#[derive(Debug)]
+pub(super) struct Counterpart {
+    endpoint: Endpoint,
+    /// The owner of the socket's directory: whoever can put another socket there need not be kept out.
+    owner: Option<u32>,
+    /// The process that has to be there, or one of the group that it leads.
+    process: Option<u32>,
+}
+
+impl Counterpart {
+    /// Anybody's process whom this user trusts: its own, root's, and those of the bus directory's owner.
+    pub(super) fn at(endpoint: &Endpoint) -> Self {
+        let directory = endpoint.path().parent().and_then(|directory| fs::metadata(directory).ok());
+        Self { endpoint: endpoint.clone(), owner: directory.map(|directory| directory.uid()), process: None }
+    }
+
+    /// And no other process than that one, or one of the group that it leads.
+    pub(super) fn expecting(self, process: Option<u32>) -> Self {
+        Self { process, ..self }
+    }
+
+    /// Whether the connection may stand; one that may not is counted, and told.
+    pub(super) fn admits(&self, uid: Option<u32>, pid: Option<u32>) -> bool {
+        let user = uid.is_some_and(|uid| self.trusts(uid));
+        let admitted = user && self.is_expected(pid);
+        if !admitted {
+            let count = REFUSED.fetch_add(1, Ordering::Relaxed) + 1;
+            // Whoever tries again and again does not fill the log.
+            if count.is_power_of_two() {
+                let why = if user { "not the process it should be" } else { "another user" };
+                let endpoint = &self.endpoint;
+                tracing::warn!(%endpoint, ?uid, ?pid, expected = ?self.process, count, "refused a connection: {why}");
+            }
+        }
+        admitted
+    }
+
+    fn trusts(&self, uid: u32) -> bool {
+        // Asked each time: a program may give up being root after its start.
+        uid == 0 || uid == geteuid().as_raw() || self.owner == Some(uid)
+    }
+
+    fn is_expected(&self, pid: Option<u32>) -> bool {
+        let (Some(expected), Some(pid)) = (self.process, pid) else { return true };
+        // A plugin may be a script whose child listens: what a supervisor starts leads a group.
+        expected == pid || group_of(pid) == Some(expected)
+    }
+}
+
+fn group_of(pid: u32) -> Option<u32> {
+    let group = getpgid(Pid::from_raw(pid.try_into().ok()?)).ok()?;
+    group.as_raw_nonzero().get().try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counterpart(owner: Option<u32>) -> Counterpart {
+        Counterpart { endpoint: "ipc:///x/y".parse().unwrap(), owner, process: None }
+    }
+
+    #[test]
+    fn root_oneself_and_the_owner_of_the_directory_are_trusted() {
+        let own = geteuid().as_raw();
+        let (owner, stranger) = (own + 4001, own + 4002);
+        for (uid, owned_by, trusted) in [
+            (Some(0), None, true),
+            (Some(own), None, true),
+            (Some(owner), Some(owner), true),
+            (Some(stranger), Some(owner), false),
+            (Some(stranger), None, false),
+            (None, Some(owner), false),
+        ] {
+            assert_eq!(counterpart(owned_by).admits(uid, Some(1)), trusted, "{uid:?} in a directory of {owned_by:?}");
+        }
+    }
+
+    #[test]
+    fn the_process_that_was_named_or_one_of_its_group() {
+        let own = std::process::id();
+        let group = group_of(own).unwrap();
+        for (expected, pid, admitted) in [
+            (None, Some(own), true),
+            (Some(own), Some(own), true),
+            (Some(group), Some(own), true),
+            (Some(1), Some(own), false),
+            (Some(own), Some(1), false),
+            (Some(own), Some(u32::MAX), false),
+        ] {
+            let counterpart = counterpart(None).expecting(expected);
+            assert_eq!(counterpart.admits(Some(0), pid), admitted, "{expected:?}, {pid:?}");
+        }
+    }
+}
