@@ -7,16 +7,17 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::process::{Pid, geteuid, getpgid};
+use rustix::process::geteuid;
 
 use super::Endpoint;
+use super::process_id::group_of;
 
-/// Connections of this process that were refused because of whose they were.
+/// Connections of this process that were refused.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 
-/// How many connections this process has refused because of whose they were, since its start.
+/// How many connections this process has refused since its start.
 ///
-/// They were of another user, or of another process than the one that a card names.
+/// They were of another user, of another process than the one that a card names, or too many.
 #[must_use]
 pub fn refused_connections() -> u64 {
     REFUSED.load(Ordering::Relaxed)
@@ -49,15 +50,18 @@ impl Counterpart {
         let user = uid.is_some_and(|uid| self.trusts(uid));
         let admitted = user && self.is_expected(pid);
         if !admitted {
-            let count = REFUSED.fetch_add(1, Ordering::Relaxed) + 1;
-            // Whoever tries again and again does not fill the log.
-            if count.is_power_of_two() {
-                let why = if user { "not the process it should be" } else { "another user" };
-                let endpoint = &self.endpoint;
-                tracing::warn!(%endpoint, ?uid, ?pid, expected = ?self.process, count, "refused a connection: {why}");
-            }
+            self.refused(pid, if user { "not the process it should be" } else { "another user's" });
         }
         admitted
+    }
+
+    /// Counts a connection that was refused, and tells it.
+    pub(super) fn refused(&self, pid: Option<u32>, why: &str) {
+        let count = REFUSED.fetch_add(1, Ordering::Relaxed) + 1;
+        // Whoever tries again and again does not fill the log.
+        if count.is_power_of_two() {
+            tracing::warn!(endpoint = %self.endpoint, ?pid, count, "refused a connection: {why}");
+        }
     }
 
     fn trusts(&self, uid: u32) -> bool {
@@ -70,11 +74,6 @@ impl Counterpart {
         // A plugin may be a script whose child listens: what a supervisor starts leads a group.
         expected == pid || group_of(pid) == Some(expected)
     }
-}
-
-fn group_of(pid: u32) -> Option<u32> {
-    let group = getpgid(Pid::from_raw(pid.try_into().ok()?)).ok()?;
-    group.as_raw_nonzero().get().try_into().ok()
 }
 
 #[cfg(test)]
@@ -109,7 +108,7 @@ mod tests {
             (None, Some(own), true),
             (Some(own), Some(own), true),
             (Some(group), Some(own), true),
-            (Some(1), Some(own), false),
+            (Some(u32::MAX - 1), Some(own), false),
             (Some(own), Some(1), false),
             (Some(own), Some(u32::MAX), false),
         ] {

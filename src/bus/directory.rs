@@ -160,10 +160,14 @@ impl BusDir {
     /// Publishes a card, whole or not at all.
     ///
     /// # Errors
-    /// [`BusError::Io`] where it cannot be written.
+    /// [`BusError::Io`] where it cannot be written, or is of more than 1 MiB: nobody would read it.
     pub fn publish(&self, card: &Card) -> Result<(), BusError> {
         let text = serde_json::to_vec(card).unwrap_or_default();
         let path = self.file(&card.name, &card.instance, "json");
+        if text.len() as u64 > MAX_CARD {
+            let problem = format!("the card has {} bytes, it may have {MAX_CARD}: describe less", text.len());
+            return Err(BusError::io("write", path, io::Error::new(io::ErrorKind::FileTooLarge, problem)));
+        }
         write_whole(&path, &text).map_err(|error| BusError::io("write", path, error))
     }
 

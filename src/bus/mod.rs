@@ -11,6 +11,7 @@ mod body;
 pub(crate) mod buffers;
 mod card;
 mod counterpart;
+mod crowd;
 #[cfg(target_os = "linux")]
 mod direct;
 mod directory;

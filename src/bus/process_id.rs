@@ -32,7 +32,13 @@ impl ProcessId {
     }
 }
 
+/// The process group of a process; `None` where it is gone, or its group is not to be seen from here.
+pub(super) fn group_of(pid: u32) -> Option<u32> {
+    Stat::read(pid).and_then(|stat| stat.group)
+}
+
 struct Stat {
+    group: Option<u32>,
     start_time: u64,
     exited: bool,
 }
@@ -45,8 +51,10 @@ impl Stat {
         let after_name = text.iter().rposition(|byte| *byte == b')')?;
         let mut fields = std::str::from_utf8(text.get(after_name + 2..)?).ok()?.split(' ');
         let state = fields.next()?;
-        let start_time = fields.nth(18)?.parse().ok()?;
-        Some(Self { start_time, exited: matches!(state, "Z" | "X" | "x") })
+        // 0 where it is of another namespace.
+        let group = fields.nth(1)?.parse().ok().filter(|group| *group != 0);
+        let start_time = fields.nth(16)?.parse().ok()?;
+        Some(Self { group, start_time, exited: matches!(state, "Z" | "X" | "x") })
     }
 }
 
@@ -56,7 +64,9 @@ impl Stat {
     fn read(pid: u32) -> Option<Self> {
         let pid = rustix::process::Pid::from_raw(pid.try_into().ok()?)?;
         let alive = rustix::process::test_kill_process(pid).is_ok();
-        alive.then_some(Self { start_time: 0, exited: false })
+        let group =
+            rustix::process::getpgid(Some(pid)).ok().and_then(|group| group.as_raw_nonzero().get().try_into().ok());
+        alive.then_some(Self { group, start_time: 0, exited: false })
     }
 }
 

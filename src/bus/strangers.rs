@@ -23,7 +23,7 @@ const NOBODY: u32 = 65534;
 /// Does that as another user, for the kernel a different one in every way; `None` where this user cannot become one.
 fn as_nobody<T: Send>(what: impl FnOnce() -> T + Send) -> Option<T> {
     if !geteuid().is_root() {
-        eprintln!("not root: nothing is tried as another user");
+        let _ = writeln!(io::stderr(), "not root: nothing is tried as another user");
         return None;
     }
     let become_nobody = || {

@@ -1,6 +1,7 @@
 //! Who may call, and who is believed to be the plugin that was called.
 
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -67,14 +68,14 @@ fn a_card_that_lies_about_its_process_gets_no_call() {
 fn another_user_is_told_whose_bus_it_is() {
     let plugin = text();
     if !rustix::process::geteuid().is_root() {
-        eprintln!("not root: nothing is tried as another user");
+        let _ = writeln!(io::stderr(), "not root: nothing is tried as another user");
         return;
     }
     fs::set_permissions(plugin.scratch(), PermissionsExt::from_mode(0o755)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus"));
     command.args(["call", "--bus", "bus", "text.revert", "ab"]).env("PLUGBUS_DIR", plugin.scratch());
     let Ok(output) = command.uid(NOBODY).gid(NOBODY).current_dir("/").output() else {
-        eprintln!("another user cannot execute plugbus here: nothing is tried");
+        let _ = writeln!(io::stderr(), "another user cannot execute plugbus here: nothing is tried");
         return;
     };
     let said = String::from_utf8(output.stderr).unwrap();

@@ -64,6 +64,8 @@ struct Inbound {
     greeted: bool,
     /// When it was accepted.
     since: Instant,
+    /// Since when the rest of a message has been waited for.
+    begun: Option<Instant>,
     /// Messages that have not yet been handed out: what one read brought, at most.
     pending: VecDeque<Vec<u8>>,
     /// It broke the protocol: nothing more is read.
@@ -76,6 +78,8 @@ pub(super) enum Read {
     /// Something; there may be more where it is said.
     Some {
         more: bool,
+        /// A message was begun, and somebody has to see to it that it ends.
+        begun: Option<Instant>,
     },
     Nothing,
     /// The connection is over, or of no more use.
@@ -99,6 +103,7 @@ impl Connection {
             decoder: Decoder::new(REQUESTER),
             greeted: false,
             since: Instant::now(),
+            begun: None,
             pending: VecDeque::new(),
             broken: false,
         };
@@ -157,7 +162,7 @@ impl Connection {
     pub(super) fn read(&self, buffer: &mut Vec<u8>) -> Read {
         buffer.clear();
         let mut inbound = lock(&self.inbound);
-        let Inbound { decoder, greeted, pending, broken, .. } = &mut *inbound;
+        let Inbound { decoder, greeted, begun, pending, broken, .. } = &mut *inbound;
         if *broken {
             return Read::End;
         }
@@ -178,7 +183,16 @@ impl Connection {
         let mut input = &buffer[..];
         loop {
             match decoder.next(&mut input) {
-                Ok(None) => return Read::Some { more },
+                Ok(None) => {
+                    if !decoder.is_within() {
+                        *begun = None;
+                    } else if begun.is_none() || !pending.is_empty() {
+                        // The one before it has ended meanwhile, perhaps: its time begins anew.
+                        *begun = Some(Instant::now());
+                        return Read::Some { more, begun: *begun };
+                    }
+                    return Read::Some { more, begun: None };
+                }
                 Ok(Some(Found::Greeting)) => *greeted = true,
                 Ok(Some(Found::Message(message))) => pending.push_back(message),
                 Err(Malformed) => {
@@ -193,6 +207,10 @@ impl Connection {
     pub(super) fn next(&self) -> Result<Option<Body>, Malformed> {
         let mut inbound = lock(&self.inbound);
         while let Some(message) = inbound.pending.pop_front() {
+            if let Some(begun) = &mut inbound.begun {
+                // As long as what came before it waits here, nobody reads on.
+                *begun = Instant::now();
+            }
             if let Some(end) = frame::split_request(&message)? {
                 return Ok(Some(Body::after(message, end)));
             }
@@ -309,9 +327,12 @@ impl Connection {
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let inbound = lock(&self.inbound);
         let greeting = (!inbound.greeted).then_some(inbound.since + limits.greeting);
+        // What waits to be handed out keeps it from being read, which is not its fault.
+        let begun = if inbound.pending.is_empty() { inbound.begun } else { inbound.begun.map(|_| Instant::now()) };
+        let frame = begun.map(|begun| begun + limits.frame);
         drop(inbound);
         let stuck = lock(&self.outbound).stuck.map(|since| since + limits.unread);
-        greeting.into_iter().chain(stuck).min()
+        greeting.into_iter().chain(frame).chain(stuck).min()
     }
 }
 

@@ -40,6 +40,8 @@ const FIRST_CONNECTION: u64 = 2;
 pub(in crate::bus) struct Limits {
     /// For its greeting.
     pub(in crate::bus) greeting: Duration,
+    /// For the rest of a message that it has begun.
+    pub(in crate::bus) frame: Duration,
     /// For reading anything of the replies that wait for it.
     pub(in crate::bus) unread: Duration,
     /// Requests that are handed out and not yet answered.

@@ -22,6 +22,7 @@ use super::standby::LISTENER_PAUSE;
 use super::{lock, socket};
 use crate::bus::Peer;
 use crate::bus::counterpart::Counterpart;
+use crate::bus::crowd::Crowd;
 
 #[derive(Debug)]
 pub(super) struct Door {
@@ -36,6 +37,7 @@ pub(super) struct Door {
 #[derive(Debug)]
 struct Inside {
     by_key: HashMap<u64, Arc<Connection>>,
+    crowd: Crowd,
     next_key: u64,
 }
 
@@ -46,7 +48,7 @@ impl Door {
         first_key: u64,
     ) -> Result<Self, Errno> {
         epoll::add(&*epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN | EventFlags::ONESHOT)?;
-        let inside = Mutex::new(Inside { by_key: HashMap::new(), next_key: first_key });
+        let inside = Mutex::new(Inside { by_key: HashMap::new(), crowd: Crowd::default(), next_key: first_key });
         Ok(Self { listener, counterpart, epoll, closed: AtomicBool::new(false), inside, left: Notify::new() })
     }
 
@@ -89,6 +91,9 @@ impl Door {
         let mut inside = lock(&self.inside);
         // What it goes with is dropped without the lock.
         let gone = inside.by_key.remove(&key);
+        if let Some(gone) = &gone {
+            inside.crowd.leave(gone.peer.pid);
+        }
         let empty = inside.by_key.is_empty();
         drop(inside);
         drop(gone);
@@ -101,6 +106,10 @@ impl Door {
     pub(super) fn listen_again(&self) {
         let flags = EventFlags::IN | EventFlags::ONESHOT;
         let _ = epoll::modify(&*self.epoll, &self.listener, EventData::new_u64(LISTENER), flags);
+    }
+
+    fn has_room(&self, pid: Option<u32>) -> bool {
+        lock(&self.inside).crowd.enter(pid)
     }
 
     fn let_in(&self, socket: OwnedFd, (uid, pid): (Option<u32>, Option<u32>)) -> Arc<Connection> {
@@ -140,17 +149,22 @@ impl Crew {
     }
 
     fn welcome(&self, socket: OwnedFd) {
-        let credentials = socket::credentials(&socket);
-        if !self.door.counterpart.admits(credentials.0, credentials.1) {
+        let (uid, pid) = socket::credentials(&socket);
+        if !self.door.counterpart.admits(uid, pid) {
+            return;
+        }
+        if !self.door.has_room(pid) {
+            self.door.counterpart.refused(pid, "too many");
             return;
         }
         if socket::send(&socket, &[IoSlice::new(&REPLIER)]) != Ok(REPLIER.len()) {
             // Gone already.
+            lock(&self.door.inside).crowd.leave(pid);
             return;
         }
         // With less it goes more slowly, no more.
         let _ = sockopt::set_socket_send_buffer_size(&socket, socket::SEND_BUFFER);
-        let connection = self.door.let_in(socket, credentials);
+        let connection = self.door.let_in(socket, (uid, pid));
         if connection.watch().is_err() {
             self.close(&connection);
             return;

@@ -102,6 +102,15 @@ impl Decoder {
         Ok(None)
     }
 
+    /// Whether a message has begun and its end is still missing.
+    pub(super) fn is_within(&self) -> bool {
+        match &self.state {
+            State::Greeting { .. } => false,
+            State::Head { filled, .. } => *filled > 0,
+            State::Message { .. } => true,
+        }
+    }
+
     /// The message that has come in part, with room for more, where much of it is still missing.
     ///
     /// What is read straight into it may be more than the message: [`overrun`](Self::overrun) cuts that off.

@@ -16,6 +16,9 @@ use crate::bus::{BusError, Endpoint};
 /// As long as NNG gives.
 const GREETING: Duration = Duration::from_secs(10);
 
+/// The largest message takes some milliseconds; a caller that is swapped out, or looked at in a debugger, gets more.
+const FRAME: Duration = Duration::from_secs(60);
+
 /// A peer that reads nothing for this long will not read at all.
 const UNREAD: Duration = Duration::from_secs(30);
 
@@ -36,7 +39,7 @@ struct File {
 
 impl Replier {
     pub(in crate::bus) fn listen(endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
-        Self::listen_with(endpoint, Limits { greeting: GREETING, unread: UNREAD, room })
+        Self::listen_with(endpoint, Limits { greeting: GREETING, frame: FRAME, unread: UNREAD, room })
     }
 
     pub(in crate::bus) fn listen_with(endpoint: &Endpoint, limits: Limits) -> Result<Self, BusError> {

@@ -62,7 +62,10 @@ impl Crew {
             if handed_out == HandedOut::All && more {
                 self.flushed(connection, connection.flush());
                 match connection.read(buffer) {
-                    Read::Some { more: left } => {
+                    Read::Some { more: left, begun } => {
+                        if let Some(begun) = begun {
+                            self.remind(connection, begun + self.limits.frame);
+                        }
                         // Where it was short, the next bytes are an event of their own; the end may have been in the
                         // same event.
                         more = left || connection.is_input_ending();

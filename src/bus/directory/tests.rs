@@ -1,5 +1,6 @@
 //! What may lie in a bus directory, and what may not.
 
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
@@ -105,7 +106,7 @@ fn a_card_that_others_may_have_written_is_passed_over() {
     if root {
         std::os::unix::fs::chown(&foreign, Some(65534), None).unwrap();
     } else {
-        eprintln!("not root: no file of another user is tried");
+        let _ = writeln!(io::stderr(), "not root: no file of another user is tried");
     }
     let left: Vec<_> = dir.cards().unwrap().into_iter().map(|card| card.name).collect();
     assert_eq!(left, if root { vec!["good"] } else { vec!["foreign", "good"] });
@@ -123,4 +124,15 @@ fn a_link_in_the_place_of_a_draft_is_not_written_through() {
     assert_eq!(fs::read_to_string(&precious).unwrap(), "kept");
     // It is out of the way now.
     dir.publish(&card).unwrap();
+}
+
+#[test]
+fn a_card_that_nobody_would_read_is_not_written() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = BusDir::at(root.path().join("bus"));
+    dir.create().unwrap();
+    let wordy = Card { version: "x".repeat(1 << 20), ..card("text") };
+    let error = dir.publish(&wordy).unwrap_err().to_string();
+    assert!(error.contains("it may have 1048576"), "{error}");
+    assert_eq!(dir.cards().unwrap(), []);
 }

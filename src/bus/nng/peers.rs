@@ -11,6 +11,7 @@ use super::gate::Gate;
 use super::library::{peer_credential, pipe_id};
 use crate::bus::Peer;
 use crate::bus::counterpart::Counterpart;
+use crate::bus::crowd::Crowd;
 
 /// Somebody connected, or left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,7 @@ struct Connected {
     /// Somebody has left.
     left: bool,
     pipes: HashMap<Pipe, (Peer, watch::Sender<()>)>,
+    crowd: Crowd,
     /// Whether there are any.
     presence: watch::Sender<bool>,
     /// The socket itself, where it is to be closed as soon as the last peer has left.
@@ -107,6 +109,12 @@ impl Peers {
             return;
         }
         let mut connected = self.lock();
+        if !connected.crowd.enter(peer.pid) {
+            drop(connected);
+            counterpart.refused(peer.pid, "too many");
+            pipe.close();
+            return;
+        }
         connected.pipes.insert(pipe, (peer, watch::Sender::new(())));
         connected.presence.send_replace(true);
     }
@@ -115,6 +123,9 @@ impl Peers {
         let mut connected = self.lock();
         connected.left = true;
         let removed = connected.pipes.remove(&pipe).map(|(peer, _)| peer);
+        if let Some(peer) = removed {
+            connected.crowd.leave(peer.pid);
+        }
         connected.presence.send_replace(!connected.pipes.is_empty());
         if let (true, Some((socket, gate))) = (connected.pipes.is_empty(), connected.closes.take()) {
             bury(Box::new(move || gate.close(|| socket.close())));

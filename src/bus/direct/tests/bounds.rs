@@ -28,6 +28,48 @@ fn one_who_never_greets_is_hung_up_on() {
 }
 
 #[test]
+fn a_message_that_never_ends_is_hung_up_on() {
+    let place = Place::new();
+    let endpoint = place.endpoint();
+    let _replier = echo(&endpoint, Limits { frame: Duration::from_millis(100), ..LIMITS });
+    let whole = frame(1, &[7; 1000]);
+    // In the middle of its length, of its id, of its body; after a whole one in the same breath as well.
+    for (before, part) in [(&b""[..], 1), (b"", HEAD), (b"", HEAD + 2), (b"", 500), (&whole, 500)] {
+        let mut raw = Raw::greeted(&endpoint);
+        raw.0.write_all(&[before, &whole[..part]].concat()).unwrap();
+        if !before.is_empty() {
+            raw.expect(1, &[7; 1000]);
+        }
+        raw.expect_closed();
+    }
+    serves(&endpoint);
+}
+
+#[test]
+fn a_message_that_waits_behind_a_slow_one_has_all_its_time() {
+    let place = Place::new();
+    let endpoint = place.endpoint();
+    // Long enough for what is honest here, on a machine with a hundred other things to do.
+    let limits = Limits { room: 1, frame: Duration::from_secs(2), ..LIMITS };
+    let mut replier = Replier::listen_with(&endpoint, limits).unwrap();
+    let mut raw = Raw::greeted(&endpoint);
+    let large = frame(3, &[3; 300_000]);
+    let begun = [frame(1, b"1"), frame(2, b"2"), large[..1000].to_vec()].concat();
+    raw.0.write_all(&begun).unwrap();
+    let first = block_on(replier.next()).unwrap();
+    // Well past the time of the third, which nobody can read before the second is handed out.
+    let (later, when_later) = mpsc::channel::<()>();
+    assert!(when_later.recv_timeout(Duration::from_secs(3)).is_err());
+    drop(later);
+    first.reply(b"1".into());
+    let second = block_on(replier.next()).unwrap();
+    second.reply(b"2".into());
+    raw.0.write_all(&large[1000..]).unwrap();
+    let third = block_on(replier.next()).unwrap();
+    assert_eq!(third.body().len(), 300_000);
+}
+
+#[test]
 fn one_who_sends_and_never_reads_is_held_back_and_hung_up_on() {
     let place = Place::new();
     let endpoint = place.endpoint();

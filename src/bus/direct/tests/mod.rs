@@ -17,7 +17,7 @@ use super::{Replier, Requester};
 use crate::bus::{Body, Endpoint, RequestError, block_on};
 
 const LONG: Duration = Duration::from_secs(20);
-const LIMITS: Limits = Limits { greeting: LONG, unread: LONG, room: 16 };
+const LIMITS: Limits = Limits { greeting: LONG, frame: LONG, unread: LONG, room: 16 };
 
 struct Place(tempfile::TempDir);
 
