@@ -7,7 +7,7 @@ use super::program::tidy;
 use super::raw::{Field, Name, RawRun};
 use super::report::{Report, quote};
 use super::validate::{get, set};
-use crate::supervisor::{ConfinementSpec, LimitSpec};
+use crate::supervisor::{ConfinementSpec, LimitSpec, Sandbox};
 
 /// The confinement of a plugin; `None` after a problem.
 pub(super) fn build(run: &RawRun, report: &Report<'_>) -> Option<ConfinementSpec> {
@@ -25,6 +25,12 @@ pub(super) fn build(run: &RawRun, report: &Report<'_>) -> Option<ConfinementSpec
             core: get(&limits.core)?,
             cpu: get(&limits.cpu)?,
         },
+        sandbox: get(&run.sandbox)?,
+        sandbox_required: get(&run.sandbox_required)?,
+        read: paths(run.read.as_ref()?, report)?,
+        write: paths(run.write.as_ref()?, report)?,
+        tcp_listen: get(&run.tcp_listen)?,
+        tcp_connect: get(&run.tcp_connect)?,
         nice: get(&run.nice)?,
         oom_score_adj: get(&run.oom_score_adj)?,
     })
@@ -36,8 +42,30 @@ fn paths(field: &Field<Vec<Name>>, report: &Report<'_>) -> Option<Vec<PathBuf>> 
     Some(field.value.as_ref()?.iter().map(path).collect())
 }
 
-/// Files of secrets that are not there or that others can read are worth a word before anything is started.
+/// What is worth a word before anything is started.
 pub(super) fn check(run: &RawRun, report: &mut Report<'_>) {
+    check_files(run, report);
+    check_paths(run, report);
+}
+
+/// Paths that are not there cannot be opened up, and without a sandbox nothing has to be.
+fn check_paths(run: &RawRun, report: &mut Report<'_>) {
+    let strict = set(&run.sandbox).is_none_or(|(_, sandbox)| *sandbox == Sandbox::Strict);
+    for (field, names) in [&run.read, &run.write].into_iter().filter_map(set) {
+        for name in names {
+            let path = tidy(&report.source(name.at).directory().join(&name.text));
+            if !strict {
+                report.warning(name.at, &field.key, "has no effect without sandbox = \"strict\"");
+            } else if !path.exists() {
+                let message = format!("{} does not exist, so it is not opened up", quote(&path.to_string_lossy()));
+                report.warning(name.at, &field.key, message);
+            }
+        }
+    }
+}
+
+/// Files of secrets that are not there, or that others can read.
+fn check_files(run: &RawRun, report: &mut Report<'_>) {
     let Some((field, names)) = set(&run.env_file) else { return };
     for name in names {
         let path = tidy(&report.source(name.at).directory().join(&name.text));

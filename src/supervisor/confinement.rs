@@ -22,8 +22,47 @@ pub struct ConfinementSpec {
     pub limits: LimitSpec,
     /// How it gives way to others, -20 (not at all) to 19; `None` leaves the supervisor's.
     pub nice: Option<i32>,
+    /// How far the kernel locks it in.
+    pub sandbox: Sandbox,
+    /// Whether it is not started where the kernel lacks a part of that.
+    pub sandbox_required: bool,
+    /// With [`Sandbox::Strict`]: what it may read and execute beside the system's own.
+    pub read: Vec<PathBuf>,
+    /// With [`Sandbox::Strict`]: what it may read and change.
+    pub write: Vec<PathBuf>,
+    /// With [`Sandbox::Strict`]: the TCP ports it may listen on.
+    pub tcp_listen: Vec<u16>,
+    /// With [`Sandbox::Strict`]: the TCP ports it may connect to.
+    pub tcp_connect: Vec<u16>,
     /// How soon it is killed where memory runs out, -1000 (never) to 1000; `None` leaves the supervisor's.
     pub oom_score_adj: Option<i32>,
+}
+
+/// How far the kernel locks a plugin in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sandbox {
+    /// Not at all.
+    #[default]
+    Off,
+    /// It cannot do what no plugin needs: change the machine, look into other processes, send them signals.
+    Standard,
+    /// Beyond that, of files and the network it has only what is named.
+    Strict,
+}
+
+impl Sandbox {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Standard, Self::Strict];
+
+    /// The word for it in a configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Standard => "standard",
+            Self::Strict => "strict",
+        }
+    }
 }
 
 /// What one process may use up; `None` leaves the supervisor's own limit.
@@ -66,10 +105,10 @@ impl ConfinementSpec {
         let number = |key: &str, value: Option<i64>| value.map(|value| format!("{key} = {value}"));
         let limit = |key: &str, value: Option<u64>| value.map(|value| format!("limits.{key} = {value}"));
         let list = |key: &str, values: Vec<String>| (!values.is_empty()).then(|| format!("{key} = {values:?}"));
-        let files_read = self.env_file.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
         let words = [
             list("pass_env", self.pass_env.clone()),
-            list("env_file", files_read),
+            list("env_file", paths(&self.env_file)),
             self.umask.map(|umask| format!("umask = {umask:04o}")),
             (!self.no_new_privs).then(|| "no_new_privs = false".to_owned()),
             self.drop_capabilities.then(|| "capabilities = none".to_owned()),
@@ -78,6 +117,12 @@ impl ConfinementSpec {
             limit("memory", memory),
             limit("core", core),
             limit("cpu", cpu),
+            (self.sandbox != Sandbox::Off).then(|| format!("sandbox = {}", self.sandbox.as_str())),
+            self.sandbox_required.then(|| "sandbox_required = true".to_owned()),
+            list("read", paths(&self.read)),
+            list("write", paths(&self.write)),
+            list("tcp_listen", self.tcp_listen.iter().map(u16::to_string).collect()),
+            list("tcp_connect", self.tcp_connect.iter().map(u16::to_string).collect()),
             number("nice", self.nice.map(i64::from)),
             number("oom_score_adj", self.oom_score_adj.map(i64::from)),
         ];

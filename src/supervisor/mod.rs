@@ -31,6 +31,7 @@ mod confinement;
 mod control;
 mod dispatcher;
 mod error;
+mod exposure;
 mod handle;
 mod hooks;
 mod journal;
@@ -51,8 +52,9 @@ mod unit;
 #[cfg(feature = "config")]
 pub(crate) use policy::dependency::start_order;
 
-pub use confinement::{ConfinementSpec, LimitSpec, PASSED_ON};
+pub use confinement::{ConfinementSpec, LimitSpec, PASSED_ON, Sandbox};
 pub use error::SupervisorError;
+pub use exposure::{Exposure, ExposurePoint};
 pub use handle::{Supervisor, SupervisorEnd};
 pub use limits::{raise_file_limit, restore_file_limit};
 pub use output::run_sink;

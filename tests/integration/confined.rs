@@ -118,3 +118,86 @@ fn what_cannot_be_carried_out_is_refused_with_its_key() {
         stage.stop_without_trace();
     }
 }
+
+/// Whether this kernel has Landlock of at least that version; said where not.
+#[expect(clippy::print_stderr, reason = "whoever reads of a test that passed is to know that it saw nothing")]
+fn has_landlock(version: i64) -> bool {
+    // The third argument asks for the version.
+    let probe = "import ctypes; print(ctypes.CDLL(None, use_errno=True).syscall(444, 0, 0, 1))";
+    let found = std::process::Command::new("python3").args(["-c", probe]).output().unwrap();
+    let found: i64 = String::from_utf8(found.stdout).unwrap().trim().parse().unwrap_or(-1);
+    if found < version {
+        eprintln!("skipped: this kernel has Landlock {found}, and {version} is needed");
+    }
+    found >= version
+}
+
+/// Every place in a script where something was tried, with how that ended.
+const TRY: &str =
+    "try() { name=$1; shift; if \"$@\" >/dev/null 2>&1; then echo \"$name yes\"; else echo \"$name no\"; fi; }; ";
+
+#[test]
+fn in_a_standard_sandbox_a_plugin_reaches_neither_its_supervisor_nor_the_machine() {
+    if !has_landlock(6) {
+        return;
+    }
+    for (sandbox, can) in [("off", "yes"), ("standard", "no")] {
+        let mut stage = Stage::empty();
+        let file = stage.scratch().join("seen");
+        let keys = format!("env = {{ SEEN = {file:?} }}\nsandbox = '{sandbox}'\nsandbox_required = true");
+        let script = "try signal kill -0 $PPID; try own sh -c 'sleep 100 & kill $!'; \
+                      try hostname hostname \"$(hostname)\"; try environ cat /proc/$PPID/environ; \
+                      grep -E 'NoNewPrivs|Seccomp:' /proc/$$/status | tr -d '\\t'";
+        stage.supervise_apart(&(PATIENT.to_owned() + &looking(&(TRY.to_owned() + script), &keys)), |command| command);
+        let found = seen(&stage, &file);
+        let has = |line: &str| found.lines().any(|found| found == line);
+        assert!(
+            has(&format!("signal {can}")) && has(&format!("environ {can}")) && has("own yes"),
+            "{sandbox}: {found}"
+        );
+        assert!(
+            has("NoNewPrivs:1") && has(if can == "no" { "Seccomp:2" } else { "Seccomp:0" }),
+            "{sandbox}: {found}"
+        );
+        if rustix::process::geteuid().is_root() {
+            assert!(has(&format!("hostname {can}")), "{sandbox}: {found}");
+        }
+        stage.stop_without_trace();
+    }
+}
+
+#[test]
+fn in_a_strict_sandbox_a_plugin_has_the_files_that_are_named_and_no_others() {
+    if !has_landlock(6) {
+        return;
+    }
+    let mut stage = Stage::empty();
+    let at = stage.scratch().join("files");
+    for name in ["readable", "writable", "other"] {
+        fs::create_dir_all(at.join(name)).unwrap();
+        fs::write(at.join(name).join("file"), "x").unwrap();
+    }
+    let file = at.join("writable/seen");
+    let keys = format!(
+        "env = {{ SEEN = {file:?}, AT = {at:?} }}\nsandbox = 'strict'\nsandbox_required = true\n\
+         read = [{:?}, {:?}]\nwrite = {:?}",
+        at.join("readable"),
+        env!("CARGO_BIN_EXE_plugbus-text"),
+        at.join("writable"),
+    );
+    let script = "try named cat $AT/readable/file; try changes sh -c 'echo y > $AT/readable/file'; \
+                  try writes sh -c 'echo y > $AT/writable/file'; try other cat $AT/other/file; \
+                  try logs cat $PLUGBUS_BUS_DIR/log/neighbour.log; try state ls $PLUGBUS_BUS_DIR/state; \
+                  try cards sh -c 'cat $PLUGBUS_BUS_DIR/*.json'; try config cat $PLUGBUS_BUS_DIR/../plugbus.toml; \
+                  try system cat /etc/passwd; try null sh -c 'echo x > /dev/null'; try home ls /root; \
+                  cp /bin/true $AT/writable/true; try runs $AT/writable/true";
+    let config = PATIENT.to_owned()
+        + &looking(&(TRY.to_owned() + script), &keys)
+        + &crate::support::misbehaving("neighbour", "", "");
+    stage.supervise(&config);
+    stage.ready("neighbour");
+    let found = seen(&stage, &file);
+    let answers: Vec<_> = found.lines().filter(|line| line.ends_with(" yes")).collect();
+    assert_eq!(answers, ["named yes", "writes yes", "system yes", "null yes"], "{found}");
+    stage.stop_without_trace();
+}

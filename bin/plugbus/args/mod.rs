@@ -310,6 +310,9 @@ pub(crate) struct Describe {
 pub(crate) struct Check {
     #[command(flatten)]
     pub(crate) config: Config,
+    /// List what each plugin can do, and how much that is, from 0 to 10
+    #[arg(long)]
+    pub(crate) security: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -10,6 +10,7 @@ use super::read::{Entry, Reader};
 use super::value::{self, Wrong, mismatch, outside};
 use super::{Field, Name};
 use crate::config::report::quote;
+use crate::supervisor::Sandbox;
 
 /// The word for what is not changed.
 const INHERIT: &str = "inherit";
@@ -56,6 +57,15 @@ impl Reader<'_, '_> {
     /// Whether capabilities are kept: true for none of them.
     pub(super) fn capabilities(&mut self, entry: &Entry<'_>) -> Option<Field<bool>> {
         self.field(entry, value::choice(entry.value, &[("keep", false), ("none", true)]))
+    }
+
+    pub(super) fn sandbox(&mut self, entry: &Entry<'_>) -> Option<Field<Sandbox>> {
+        self.field(entry, value::choice(entry.value, &Sandbox::ALL.map(|sandbox| (sandbox.as_str(), sandbox))))
+    }
+
+    pub(super) fn ports(&mut self, entry: &Entry<'_>) -> Option<Field<Vec<u16>>> {
+        let read = self.list(entry, "a list of ports", |_, port| number(port, &(1..=u16::MAX)));
+        Some(Field { at: entry.at, key: entry.key.clone(), value: read })
     }
 
     /// Names of variables, and patterns of them.

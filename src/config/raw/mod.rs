@@ -15,7 +15,7 @@ use self::confined::MOST;
 use self::read::{Entry, Reader};
 use super::source::Place;
 use crate::bus::Lane;
-use crate::supervisor::{AtIntensity, CgroupUse, EventKind, HookSpec, RestartPolicy, SoftSignal};
+use crate::supervisor::{AtIntensity, CgroupUse, EventKind, HookSpec, RestartPolicy, Sandbox, SoftSignal};
 use crate::trust::Trust;
 
 pub(super) use self::read::read;
@@ -164,6 +164,12 @@ table! {
         no_new_privs: Key<bool> = boolean(),
         capabilities: Key<bool> = capabilities(),
         limits: RawLimits = table(),
+        sandbox: Key<Sandbox> = sandbox(),
+        sandbox_required: Key<bool> = boolean(),
+        read: Key<Vec<Name>> = paths(),
+        write: Key<Vec<Name>> = paths(),
+        tcp_listen: Key<Vec<u16>> = ports(),
+        tcp_connect: Key<Vec<u16>> = ports(),
         nice: Key<Option<i32>> = inherited(-20..=19),
         oom_score_adj: Key<Option<i32>> = inherited(-1000..=1000),
     }

@@ -241,7 +241,8 @@ fn how_long_an_orphan_waits() {
 #[test]
 fn how_a_plugin_is_confined() {
     let text = "[defaults]\nenv_file = 'all.env'\numask = '077'\n[plugins.x]\ncommand = ['/bin/true']\n\
-        pass_env = ['A', 'B_*']\nno_new_privs = false\ncapabilities = 'none'\nnice = -3\noom_score_adj = 0x10\n\
+        pass_env = ['A', 'B_*']\nsandbox = 'strict'\nsandbox_required = true\nread = ['.', 'none']\nwrite = '/tmp'\n\
+        tcp_listen = [80]\ntcp_connect = [443, 5432]\nno_new_privs = false\ncapabilities = 'none'\nnice = -3\noom_score_adj = 0x10\n\
         limits = { files = 64, memory = '1GiB', core = '0B', cpu = '90s' }\n[plugins.y]\ncommand = ['/bin/true']\n\
         env_file = ['a', '/b']\numask = 'inherit'\n";
     let files = Files::new(&[("a.toml", text), ("all.env", "A=b")]);
@@ -257,6 +258,12 @@ fn how_a_plugin_is_confined() {
         "limits.memory = 1073741824".into(),
         "limits.core = 0".into(),
         "limits.cpu = 90".into(),
+        "sandbox = strict".into(),
+        "sandbox_required = true".into(),
+        format!("read = [{:?}, {:?}]", files.root.path(), files.path("none")),
+        "write = [\"/tmp\"]".into(),
+        "tcp_listen = [\"80\"]".into(),
+        "tcp_connect = [\"443\", \"5432\"]".into(),
         "nice = -3".into(),
         "oom_score_adj = 16".into(),
     ];
@@ -264,6 +271,6 @@ fn how_a_plugin_is_confined() {
     assert_eq!((&y.confinement.env_file, y.confinement.umask), (&vec![files.path("a"), "/b".into()], None));
     assert_eq!(loaded.spec.defaults.confinement.umask, Some(0o77));
     let warnings: Vec<_> = loaded.warnings.iter().map(|warning| files.relative(&warning.to_string())).collect();
-    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert_eq!(warnings.len(), 4, "{warnings:?}");
     assert!(warnings[0].ends_with("defaults.env_file: others may read \"all.env\": chmod 600"), "{warnings:?}");
 }

@@ -55,7 +55,8 @@ fn unknown_keys() {
             "[defaults]\ncommand = ['hello']",
             &["a.toml:2:1: defaults.command: unknown key; known here: cwd, env, pass_env, env_file, umask, \
                replicas, restart, backoff, start_timeout, stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, \
-               wedge_grace, soft_signal, soft_wait, trust, no_new_privs, capabilities, limits, nice, oom_score_adj"],
+               wedge_grace, soft_signal, soft_wait, trust, no_new_privs, capabilities, limits, sandbox, \
+               sandbox_required, read, write, tcp_listen, tcp_connect, nice, oom_score_adj"],
         ),
         ("bus.\"a b\\u001b\" = 1", &["a.toml:1:5: bus.\"a b\\u{1b}\": unknown key; known here: name, lane, cgroup"]),
     ]);
@@ -144,6 +145,12 @@ fn wrong_types() {
         (
             "defaults.umask = '0888'",
             &["a.toml:1:18: defaults.umask: \"0888\" is no umask: write three octal digits, \"027\""],
+        ),
+        ("defaults.tcp_listen = [0]", &["a.toml:1:24: defaults.tcp_listen[0]: must be 1 to 65535, not 0"]),
+        (
+            "defaults.sandbox = 'strickt'",
+            &["a.toml:1:20: defaults.sandbox: expected \"off\", \"standard\" or \"strict\", found \"strickt\" \
+               (did you mean \"strict\"?)"],
         ),
         ("defaults.nice = 20", &["a.toml:1:17: defaults.nice: must be -20 to 19, not 20"]),
         (
@@ -329,7 +336,8 @@ fn dependencies_that_cannot_be() {
             "[defaults]\nafter = ['a']",
             &["a.toml:2:1: defaults.after: unknown key; known here: cwd, env, pass_env, env_file, umask, \
                replicas, restart, backoff, start_timeout, stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, wedge_grace, \
-               soft_signal, soft_wait, trust, no_new_privs, capabilities, limits, nice, oom_score_adj"],
+               soft_signal, soft_wait, trust, no_new_privs, capabilities, limits, sandbox, \
+               sandbox_required, read, write, tcp_listen, tcp_connect, nice, oom_score_adj"],
         ),
     ]);
 }

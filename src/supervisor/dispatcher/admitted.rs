@@ -59,6 +59,7 @@ impl Admitted {
         let Self { mut launch, admission } = self;
         let Admission { files, script, .. } = &admission;
         if let Some(script) = script {
+            launch = launch.reading(copies);
             let copies = Copies::make(copies, files).map_err(|error| SpawnError::diagnose(&error, &launch))?;
             let interpreter = files.iter().find(|file| file.path == *script).and_then(CheckedFile::interpreter);
             launch = launch.running_copy(script, &copies.of(script), interpreter);

@@ -60,6 +60,12 @@ impl Launch {
         })
     }
 
+    /// Lets it read what is in there, however strict its sandbox is.
+    pub(in crate::supervisor) fn reading(mut self, place: &Path) -> Self {
+        self.confinement.read.push(place.into());
+        self
+    }
+
     /// Has its interpreter run a copy of the script in the place of the script itself.
     ///
     /// A script that is the program has its interpreter in its first line, which is otherwise the system's to read; but

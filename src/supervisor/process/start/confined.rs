@@ -3,11 +3,14 @@
 //! In the child nothing is called but the system, as in [`child`](super::child).
 
 use std::io;
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::supervisor::confinement::{ConfinementSpec, LimitSpec};
+use super::sandbox::Kernel;
+use crate::supervisor::confinement::{LimitSpec, Sandbox};
+use crate::supervisor::process::Launch;
 
 /// A step that can be refused, and by whose refusal a person knows which key it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +20,11 @@ pub(super) enum Confining {
     OomScore,
     Capabilities,
     Privileges,
+    Sandbox,
 }
 
 /// Every such step, with the key that asks for it; its place here is what the child says.
-const STEPS: [(Confining, &str); 9] = [
+const STEPS: [(Confining, &str); 10] = [
     (Confining::Limit(Resource::Nofile), "limits.files"),
     (Confining::Limit(Resource::Nproc), "limits.processes"),
     (Confining::Limit(Resource::As), "limits.memory"),
@@ -30,6 +34,7 @@ const STEPS: [(Confining, &str); 9] = [
     (Confining::OomScore, "oom_score_adj"),
     (Confining::Capabilities, "capabilities"),
     (Confining::Privileges, "no_new_privs"),
+    (Confining::Sandbox, "sandbox"),
 ];
 
 impl Confining {
@@ -55,12 +60,19 @@ pub(super) struct Confined {
     oom_score_adj: Option<String>,
     drop_capabilities: bool,
     no_new_privs: bool,
+    kernel: Kernel,
 }
 
 impl Confined {
-    pub(super) fn new(spec: &ConfinementSpec) -> Self {
+    /// # Errors
+    /// Where its sandbox cannot be made, in words.
+    pub(super) fn new(launch: &Launch) -> io::Result<Self> {
+        let spec = &launch.confinement;
+        let bus = launch.env.get("PLUGBUS_BUS_DIR").map(Path::new);
+        let words = std::iter::once(&launch.program).chain(&launch.arguments);
+        let files: Vec<_> = words.map(|word| launch.cwd.join(word)).filter(|path| path.is_file()).collect();
         let LimitSpec { files, processes, memory, core, cpu } = spec.limits;
-        Self {
+        Ok(Self {
             umask: spec.umask.map(Mode::from_raw_mode),
             limits: [
                 (Resource::Nofile, files),
@@ -72,8 +84,10 @@ impl Confined {
             nice: spec.nice,
             oom_score_adj: spec.oom_score_adj.map(|score| score.to_string()),
             drop_capabilities: spec.drop_capabilities,
-            no_new_privs: spec.no_new_privs,
-        }
+            // The kernel takes no ruleset from a process that could still gain rights.
+            no_new_privs: spec.no_new_privs || spec.sandbox != Sandbox::Off,
+            kernel: Kernel::new(spec, bus, &files)?,
+        })
     }
 
     /// Gives up what is to be given up; what needs rights comes before these are gone.
@@ -103,6 +117,8 @@ impl Confined {
         if self.no_new_privs {
             forbid_new_privileges().map_err(|error| (error, Confining::Privileges.code()))?;
         }
+        let locked = self.kernel.restrict().and_then(|()| self.kernel.install_filter());
+        locked.map_err(|error| (error, Confining::Sandbox.code()))?;
         Ok(())
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! std's `Command` cannot have a child born into its cgroup, and joining one afterwards waits for every processor
 //! of the machine. [`birth`] makes the child, [`child`] has the steps it takes up to its program,
-//! [`confined`] those by which it gives something up, [`image`] what it
+//! [`confined`] those by which it gives something up ([`sandbox`] those
+//! that the kernel has rulesets for), [`image`] what it
 //! executes, [`inheritance`] what it does not get. All that needs memory is made before the birth: of the child's threads only one is left, and a lock of
 //! the others stays locked.
 
@@ -11,6 +12,7 @@ mod child;
 mod confined;
 mod image;
 mod inheritance;
+mod sandbox;
 
 use std::ffi::CString;
 use std::fs::File;
@@ -55,7 +57,7 @@ pub(in crate::supervisor::process) fn start(launch: &Launch, entry: Option<&Entr
             .then(|| CString::new(launch.cwd.as_os_str().as_encoded_bytes()))
             .transpose()?,
         files: crate::supervisor::limits::file_limit_before(),
-        confined: Confined::new(&launch.confinement),
+        confined: Confined::new(launch)?,
         join: None,
         image: Image::new(&launch.program, &launch.arguments, launch.variables()?.into_iter())?
             .executing(launch.checked.as_deref().map(|file| above_streams(file.try_clone()?.into())).transpose()?),
