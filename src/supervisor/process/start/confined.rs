@@ -70,7 +70,7 @@ impl Confined {
         let spec = &launch.confinement;
         let bus = launch.env.get("PLUGBUS_BUS_DIR").map(Path::new);
         let words = std::iter::once(&launch.program).chain(&launch.arguments);
-        let files: Vec<_> = words.map(|word| launch.cwd.join(word)).filter(|path| path.is_file()).collect();
+        let named: Vec<_> = words.map(|word| launch.cwd.join(word)).filter(|path| path.is_file()).collect();
         let LimitSpec { files, processes, memory, core, cpu } = spec.limits;
         Ok(Self {
             umask: spec.umask.map(Mode::from_raw_mode),
@@ -86,7 +86,7 @@ impl Confined {
             drop_capabilities: spec.drop_capabilities,
             // The kernel takes no ruleset from a process that could still gain rights.
             no_new_privs: spec.no_new_privs || spec.sandbox != Sandbox::Off,
-            kernel: Kernel::new(spec, bus, &files)?,
+            kernel: Kernel::new(spec, bus, &named)?,
         })
     }
 

@@ -117,7 +117,11 @@ fn ruleset(spec: &ConfinementSpec, bus: Option<&Path>, files: &[PathBuf]) -> Res
     let level = if spec.sandbox_required { CompatLevel::HardRequirement } else { CompatLevel::BestEffort };
     let ruleset = Ruleset::default().set_compatibility(level);
     if spec.sandbox == Sandbox::Standard {
-        return Ok(ruleset.scope(Scope::Signal)?.create()?.into());
+        // Only who is held to something of files cannot look into other processes (`/proc/PID/environ`, `mem`). Nobody makes
+        // devices; and whoever is held to anything may not link between directories, unless that is allowed.
+        let devices = AccessFs::MakeBlock | AccessFs::MakeChar | AccessFs::Refer;
+        let created = ruleset.handle_access(devices)?.scope(Scope::Signal)?.create()?;
+        return Ok(created.add_rules(path_beneath_rules(["/"], AccessFs::Refer))?.into());
     }
     let (read, all) = (AccessFs::from_read(WANTED), AccessFs::from_all(WANTED));
     // What can be written cannot be executed.
