@@ -146,13 +146,13 @@ fn in_a_standard_sandbox_a_plugin_reaches_neither_its_supervisor_nor_the_machine
         let file = stage.scratch().join("seen");
         let keys = format!("env = {{ SEEN = {file:?} }}\nsandbox = '{sandbox}'\nsandbox_required = true");
         let script = "try signal kill -0 $PPID; try own sh -c 'sleep 100 & kill $!'; \
-                      try hostname hostname \"$(hostname)\"; try environ cat /proc/$PPID/environ; \
+                      try hostname hostname \"$(hostname)\"; try memory sh -c 'exec 3< /proc/'$PPID'/mem'; \
                       grep -E 'NoNewPrivs|Seccomp:' /proc/$$/status | tr -d '\\t'";
         stage.supervise_apart(&(PATIENT.to_owned() + &looking(&(TRY.to_owned() + script), &keys)), |command| command);
         let found = seen(&stage, &file);
         let has = |line: &str| found.lines().any(|found| found == line);
         assert!(
-            has(&format!("signal {can}")) && has(&format!("environ {can}")) && has("own yes"),
+            has(&format!("signal {can}")) && has(&format!("memory {can}")) && has("own yes"),
             "{sandbox}: {found}"
         );
         assert!(
@@ -190,6 +190,7 @@ fn in_a_strict_sandbox_a_plugin_has_the_files_that_are_named_and_no_others() {
                   try logs cat $PLUGBUS_BUS_DIR/log/neighbour.log; try state ls $PLUGBUS_BUS_DIR/state; \
                   try cards sh -c 'cat $PLUGBUS_BUS_DIR/*.json'; try config cat $PLUGBUS_BUS_DIR/../plugbus.toml; \
                   try system cat /etc/passwd; try null sh -c 'echo x > /dev/null'; try home ls /root; \
+                  try environ cat /proc/$PPID/environ; try itself cat /proc/$$/status; \
                   cp /bin/true $AT/writable/true; try runs $AT/writable/true";
     let config = PATIENT.to_owned()
         + &looking(&(TRY.to_owned() + script), &keys)
@@ -198,6 +199,6 @@ fn in_a_strict_sandbox_a_plugin_has_the_files_that_are_named_and_no_others() {
     stage.ready("neighbour");
     let found = seen(&stage, &file);
     let answers: Vec<_> = found.lines().filter(|line| line.ends_with(" yes")).collect();
-    assert_eq!(answers, ["named yes", "writes yes", "system yes", "null yes"], "{found}");
+    assert_eq!(answers, ["named yes", "writes yes", "system yes", "null yes", "itself yes"], "{found}");
     stage.stop_without_trace();
 }

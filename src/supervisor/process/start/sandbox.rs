@@ -10,6 +10,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
 };
+use rustix::fs::{Mode, OFlags};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, sock_filter};
 
 use crate::supervisor::confinement::{ConfinementSpec, Sandbox};
@@ -17,8 +18,9 @@ use crate::supervisor::confinement::{ConfinementSpec, Sandbox};
 /// The kernel that all of it needs: Linux 6.12, which keeps signals in.
 const WANTED: ABI = ABI::V6;
 
-/// What every program reads: itself, its libraries, and how the system is set up.
-const SYSTEM: [&str; 14] = [
+/// What every program reads: its libraries, and how the system is set up. Of `/proc` no other process: their variables
+/// are there.
+const SYSTEM: [&str; 20] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -28,11 +30,17 @@ const SYSTEM: [&str; 14] = [
     "/etc",
     "/opt",
     "/nix/store",
-    "/proc",
     "/sys/fs/cgroup",
     "/sys/devices/system",
     "/dev/random",
     "/dev/urandom",
+    "/proc/sys",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/loadavg",
+    "/proc/filesystems",
+    "/proc/uptime",
 ];
 
 /// What every program may write to, as nothing is kept there.
@@ -42,6 +50,8 @@ const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/full"];
 #[derive(Debug, Default)]
 pub(super) struct Kernel {
     ruleset: Option<OwnedFd>,
+    /// Whether the ruleset is about files, so that it still has to be given its own part of `/proc`.
+    of_files: bool,
     filter: Option<BpfProgram>,
 }
 
@@ -56,19 +66,23 @@ impl Kernel {
         }
         let ruleset = ruleset(spec, bus, files).map_err(|error| wrong("Landlock", &error))?;
         let filter = filter(spec.sandbox).map_err(|error| wrong("seccomp", &error));
+        let of_files = spec.sandbox == Sandbox::Strict;
         if spec.sandbox_required {
             if ruleset.is_none() {
                 return Err(wrong("Landlock", &"this kernel has none"));
             }
-            return Ok(Self { ruleset, filter: Some(filter?) });
+            return Ok(Self { ruleset, of_files, filter: Some(filter?) });
         }
         tell_once(ruleset.is_some(), filter.is_ok());
-        Ok(Self { ruleset, filter: filter.ok() })
+        Ok(Self { ruleset, of_files, filter: filter.ok() })
     }
 
     /// Locks this process in. Calls nothing but the system.
     pub(super) fn restrict(&self) -> io::Result<()> {
         let Some(ruleset) = &self.ruleset else { return Ok(()) };
+        if self.of_files {
+            let _ = let_read_itself(ruleset);
+        }
         // SAFETY: hands the kernel a descriptor; touches no memory.
         #[expect(unsafe_code, reason = "the library's own call is more than one system call")]
         let done = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) };
@@ -87,6 +101,27 @@ impl Kernel {
         let done = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
+}
+
+/// `struct landlock_path_beneath_attr`.
+#[repr(C, packed)]
+struct PathBeneathAttr {
+    allowed_access: u64,
+    parent_fd: i32,
+}
+
+/// Opens up `/proc/PID` of this process, whose number nobody knew before its birth; nothing where there is no `/proc`.
+fn let_read_itself(ruleset: &OwnedFd) -> io::Result<()> {
+    /// `LANDLOCK_RULE_PATH_BENEATH`.
+    const PATH_BENEATH: libc::c_int = 1;
+    let itself = rustix::fs::open(c"/proc/self", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let allowed_access = (AccessFs::ReadFile | AccessFs::ReadDir).bits();
+    let rule = PathBeneathAttr { allowed_access, parent_fd: itself.as_raw_fd() };
+    // SAFETY: the kernel reads one rule of that kind.
+    #[expect(unsafe_code, reason = "the library's own call allocates")]
+    let done =
+        unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), PATH_BENEATH, &raw const rule, 0) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 const _: () = assert!(size_of::<sock_filter>() == size_of::<libc::sock_filter>());
@@ -117,11 +152,7 @@ fn ruleset(spec: &ConfinementSpec, bus: Option<&Path>, files: &[PathBuf]) -> Res
     let level = if spec.sandbox_required { CompatLevel::HardRequirement } else { CompatLevel::BestEffort };
     let ruleset = Ruleset::default().set_compatibility(level);
     if spec.sandbox == Sandbox::Standard {
-        // Only who is held to something of files cannot look into other processes (`/proc/PID/environ`, `mem`). Nobody makes
-        // devices; and whoever is held to anything may not link between directories, unless that is allowed.
-        let devices = AccessFs::MakeBlock | AccessFs::MakeChar | AccessFs::Refer;
-        let created = ruleset.handle_access(devices)?.scope(Scope::Signal)?.create()?;
-        return Ok(created.add_rules(path_beneath_rules(["/"], AccessFs::Refer))?.into());
+        return Ok(ruleset.scope(Scope::Signal)?.create()?.into());
     }
     let (read, all) = (AccessFs::from_read(WANTED), AccessFs::from_all(WANTED));
     // What can be written cannot be executed.
