@@ -136,6 +136,22 @@ fn a_configuration_with_mistakes_is_refused_with_all_of_them() {
 }
 
 #[test]
+fn a_configuration_is_judged_by_what_its_plugins_can_do() {
+    let bus = Bench::empty();
+    let judged = |more: &str| {
+        let file = bus.write("judged.toml", &format!("{TEXT}\n{more}"));
+        let report = bus.json(&["check", "--security", "-c", &file]);
+        let told = bus.stdout(&["check", "--security", "-c", &file]);
+        let score = report["security"][0]["score"].as_f64().unwrap();
+        assert!(told.contains(&format!("text: {score:.1} of 10\n")), "{told}");
+        score
+    };
+    let scores =
+        ["", "[defaults]\nsandbox = 'standard'", "[defaults]\nsandbox = 'strict'\ncapabilities = 'none'"].map(judged);
+    assert!(scores[0] > scores[1] && scores[1] > scores[2], "{scores:?}");
+}
+
+#[test]
 fn the_plugins_own_error_comes_with_its_data() {
     let ran = Bench::with_text().expect(&["call", "wrap", "text=a", "width=0"], 7);
     assert!(ran.stderr.contains("bad_params") && ran.stderr.contains("{\"width\":0}"), "{ran:?}");
