@@ -7,7 +7,7 @@ FEATURES := $(shell sed -n '/^\[features\]/,/^\[[^f]/s/^\([a-z-]*\) *=.*/\1/p' C
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench faults lint build setup setup-build clean
+.PHONY: help demo test bench faults lint deny sbom reproduce build setup setup-build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -40,6 +40,18 @@ lint: setup ## Formatting, clippy, each feature alone, docs, dependency budget
 		$(CARGO) clippy --locked --quiet --no-default-features --features "$$feature" -- -D warnings; \
 	done
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
+
+# Looks at what we depend on; the advisories want the network.
+deny: ## Licences, sources, duplicates and advisories of what we depend on
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \
+	else echo "deny: skipped, cargo-deny is not installed (cargo install --locked cargo-deny)"; fi
+
+sbom: ## Write a bill of materials, target/plugbus.cdx.json
+	@mkdir -p $(TARGET)
+	scripts/sbom.py > $(TARGET)/plugbus.cdx.json
+
+reproduce: setup-build ## Build the committed sources twice for release and compare
+	CARGO='$(CARGO)' scripts/reproduce.sh
 
 build: setup-build ## Build for release
 	$(CARGO) build --locked --release
