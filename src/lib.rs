@@ -14,6 +14,10 @@ pub mod wire;
 
 #[cfg(feature = "config")]
 pub mod config;
+/// What is fuzzed, for `fuzz/` and nobody else.
+#[cfg(all(target_os = "linux", any(feature = "fuzzing", all(test, feature = "config"))))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "host")]
 pub mod host;
 #[cfg(feature = "macros")]

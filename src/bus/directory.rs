@@ -146,13 +146,13 @@ impl BusDir {
             other => other.map_err(|error| BusError::io("read the bus directory", &self.path, error))?,
         };
         let owner = fs::metadata(&self.path).map_err(|error| BusError::io("look at", &self.path, error))?.uid();
-        let mut cards: Vec<Card> = entries
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .filter(|path| path.extension() == Some(OsStr::new("json")))
-            .take(MAX_CARDS)
-            .filter_map(|path| read_card(&path, owner))
-            .collect();
+        let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+        let mut paths = paths.filter(|path| path.extension() == Some(OsStr::new("json")));
+        let mut cards: Vec<Card> =
+            paths.by_ref().take(MAX_CARDS).filter_map(|path| read_card(&path, owner)).collect();
+        if paths.next().is_some() {
+            tracing::warn!(bus = %self.path.display(), "more than {MAX_CARDS} cards; the others are passed over");
+        }
         cards.sort_by(|a, b| (&a.name, &a.instance).cmp(&(&b.name, &b.instance)));
         Ok(cards)
     }

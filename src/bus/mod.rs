@@ -31,6 +31,8 @@ pub use block_on::block_on;
 pub use body::Body;
 pub use card::{Card, new_instance};
 pub use counterpart::refused_connections;
+#[cfg(all(target_os = "linux", any(feature = "fuzzing", all(test, feature = "config"))))]
+pub(crate) use direct::take_apart;
 #[cfg(feature = "trust")]
 pub(crate) use directory::read_start;
 #[cfg(any(feature = "supervisor", feature = "sign"))]

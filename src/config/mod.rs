@@ -86,6 +86,16 @@ fn load_with(paths: &[impl AsRef<Path>], programs: &Programs) -> Result<Loaded, 
 }
 
 /// From texts to a spec; the first source holds the defaults.
+/// Reads a text as a file that lies over the defaults; what is wrong with it has its place in it.
+#[cfg(all(target_os = "linux", any(feature = "fuzzing", test)))]
+pub(crate) fn take_any(text: &str) {
+    let built_in = Source { path: DEFAULTS_NAME.into(), text: DEFAULTS.to_owned() };
+    let sources = [built_in, Source { path: "a.toml".into(), text: text.to_owned() }];
+    if let Err(error) = compile(&sources, vec![], &Programs::new([])) {
+        assert!(!error.problems.is_empty() && error.problems.iter().all(|problem| problem.line.is_some()), "{error}");
+    }
+}
+
 fn compile(sources: &[Source], unreadable: Vec<Problem>, programs: &Programs) -> Result<Loaded, ConfigError> {
     let mut report = Report::new(sources);
     let read: Vec<_> =

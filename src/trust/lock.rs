@@ -153,7 +153,7 @@ impl LockFile {
     }
 
     /// What a file says that lies in `base`, or the line with the first problem.
-    fn parse(text: &str, base: &Path) -> Result<Self, (usize, String)> {
+    pub(crate) fn parse(text: &str, base: &Path) -> Result<Self, (usize, String)> {
         let mut lock = Self::default();
         let mut ended = false;
         for (number, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line.trim())) {
@@ -202,7 +202,7 @@ impl LockFile {
         }
     }
 
-    fn render(&self, base: &Path) -> String {
+    pub(crate) fn render(&self, base: &Path) -> String {
         let mut text = HEAD.to_owned();
         for (name, pins) in &self.plugins {
             for (path, Pin { digest, since }) in pins {

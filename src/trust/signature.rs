@@ -137,7 +137,7 @@ impl Signature {
         }
     }
 
-    fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let signature = minisign_verify::Signature::decode(std::str::from_utf8(text).ok()?).ok()?;
         Some(Self { signature })
     }

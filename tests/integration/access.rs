@@ -11,7 +11,7 @@ use plugbus::bus::{Card, ProcessId};
 use plugbus::host::blocking::Bus;
 use plugbus::wire::MethodInfo;
 
-use crate::support::{LONG, PluginProcess, text};
+use crate::support::{LONG, PluginProcess, RawCaller, eventually, text};
 
 const NOBODY: u32 = 65534;
 
@@ -81,4 +81,22 @@ fn another_user_is_told_whose_bus_it_is() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && output.stdout.is_empty());
     assert!(said.contains("belongs to user 0, not to you (65534)"), "{said}");
+}
+
+#[test]
+fn one_caller_cannot_take_every_connection() {
+    let mut shell = Command::new("sh");
+    // The plugin has few descriptors; this test is its one caller and takes as many as it gets.
+    shell.args(["-c", "ulimit -n 64; exec \"$0\"", env!("CARGO_BIN_EXE_plugbus-text")]);
+    let plugin = PluginProcess::start(shell);
+    let crowd: Vec<_> = std::iter::from_fn(|| RawCaller::connect(&plugin.socket()).ok()).take(64).collect();
+    assert!((24..=32).contains(&crowd.len()), "{} connections", crowd.len());
+    // Another process gets in all the same.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plugbus"));
+    plugin.bus().publish(&card(&plugin, "text", PluginProcess::INSTANCE, plugin.pid())).unwrap();
+    command.args(["call", "--bus", "bus", "text.revert", "ab"]).env("PLUGBUS_DIR", plugin.scratch());
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), "ba", "{:?}", output.stderr);
+    drop(crowd);
+    eventually("there is room again", || RawCaller::connect(&plugin.socket()).ok());
 }

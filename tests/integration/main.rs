@@ -20,6 +20,7 @@ mod daemon;
 mod deadlines;
 mod demo;
 mod dependencies;
+mod documents;
 mod events;
 mod fairness;
 mod garbage;

@@ -173,6 +173,26 @@ pub(super) fn reply_id(message: &[u8]) -> Result<u32, Malformed> {
     if body.len() > MAX_MESSAGE { Err(Malformed) } else { Ok(u32::from_be_bytes(*id)) }
 }
 
+#[cfg(any(feature = "fuzzing", all(test, feature = "config")))]
+/// The requests in what a caller sends after its greeting, as it comes in pieces, and whether it broke the protocol.
+pub(crate) fn take_apart(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, bool) {
+    let (mut decoder, mut found) = (Decoder::new(REQUESTER), Vec::new());
+    for mut input in std::iter::once(&REQUESTER[..]).chain(pieces.iter().copied()) {
+        loop {
+            match decoder.next(&mut input) {
+                Ok(None) => break,
+                Ok(Some(Found::Greeting)) => {}
+                Ok(Some(Found::Message(message))) => match split_request(&message) {
+                    Ok(end) => found.push(message[end.unwrap_or_default()..].to_vec()),
+                    Err(Malformed) => return (found, true),
+                },
+                Err(Malformed) => return (found, true),
+            }
+        }
+    }
+    (found, false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,6 +26,8 @@ mod tests;
 
 pub(super) use connection::Incoming;
 pub(super) use crew::Turn;
+#[cfg(any(feature = "fuzzing", all(test, feature = "config")))]
+pub(crate) use frame::take_apart;
 pub(super) use replier::Replier;
 pub(super) use requester::Requester;
 

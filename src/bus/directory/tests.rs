@@ -136,3 +136,15 @@ fn a_card_that_nobody_would_read_is_not_written() {
     assert!(error.contains("it may have 1048576"), "{error}");
     assert_eq!(dir.cards().unwrap(), []);
 }
+
+#[test]
+fn more_cards_than_anybody_has_are_passed_over() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = BusDir::at(root.path().join("bus"));
+    dir.create().unwrap();
+    for number in 0..MAX_CARDS + 5 {
+        let card = Card { instance: format!("i{number}"), ..card("many") };
+        fs::write(dir.file("many", &card.instance, "json"), serde_json::to_vec(&card).unwrap()).unwrap();
+    }
+    assert_eq!(dir.cards().unwrap().len(), MAX_CARDS);
+}
