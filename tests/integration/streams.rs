@@ -149,6 +149,7 @@ fn read_to_end(caller: &mut RawCaller, id: &str) -> (usize, Value) {
         let Ok(Reply::Result(result)) = Reply::decode(&reply) else { panic!("{reply:x?}") };
         let batch: Value = result.to().unwrap();
         count += batch["items"].as_array().unwrap().len();
+        assert!(count < 1_000_000, "it never ends");
         if batch.get("end").or(batch.get("error")).is_some() {
             return (count, batch);
         }

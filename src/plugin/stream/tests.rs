@@ -8,6 +8,9 @@ use crate::host::Bus;
 use crate::plugin::{Context, Failure, Input, Items, Plugin, Sender, Server};
 use crate::wire::{Load, Stats};
 
+/// As good as never.
+const LONG: Duration = Duration::from_secs(30);
+
 struct Served {
     root: tempfile::TempDir,
     server: Server,
@@ -85,7 +88,7 @@ impl Served {
 }
 
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + LONG;
     while !is_so() {
         assert!(Instant::now() < end, "{what}: never");
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -131,9 +134,12 @@ async fn draining_ends_what_would_not_end() {
     let finished = tokio::spawn(served.server.finished());
     for reader in &mut readers {
         // What was there, and then an ordinary end.
-        while let Some(item) = reader.next().await {
-            item.unwrap();
-        }
+        let to_the_end = async {
+            while let Some(item) = reader.next().await {
+                item.unwrap();
+            }
+        };
+        tokio::time::timeout(LONG, to_the_end).await.expect("it ends");
     }
     assert!(!writer.send(&3).await.unwrap_or(false));
     finished.await.unwrap();
