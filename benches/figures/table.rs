@@ -80,6 +80,10 @@ pub(crate) fn median(one: Option<&Contestant>, place: Place) -> Option<f64> {
 }
 
 pub(crate) fn per_second(rate: f64) -> String {
-    let rate = rate as u64;
-    if rate < 1_000 { format!("{rate}/s") } else { format!("{},{:03}/s", rate / 1_000, rate % 1_000) }
+    let (rate, thousands) = (rate as u64, rate as u64 / 1_000);
+    match thousands {
+        0 => format!("{rate}/s"),
+        1..1_000 => format!("{thousands},{:03}/s", rate % 1_000),
+        _ => format!("{},{:03},{:03}/s", thousands / 1_000, thousands % 1_000, rate % 1_000),
+    }
 }

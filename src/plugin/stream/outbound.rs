@@ -118,7 +118,12 @@ impl Outbound {
             (count, sum) = (count + 1, sum + length);
             self.lengths.pop_front();
         }
-        self.last.extend(self.waiting.drain(..sum));
+        // Two copies: byte by byte, this is what a stream of large items costs.
+        let (front, back) = self.waiting.as_slices();
+        let in_front = sum.min(front.len());
+        self.last.extend_from_slice(&front[..in_front]);
+        self.last.extend_from_slice(&back[..sum - in_front]);
+        self.waiting.drain(..sum);
         if self.waiting.is_empty() {
             self.waiting.shrink_to(BYTES);
         }
