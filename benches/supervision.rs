@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use plugbus::config;
 use plugbus::host::{Bus, CallError};
 use plugbus::supervisor::{PluginStatus, StatusReport, Supervisor, UnitState};
-use support::{Timings, head, machine, millis, resident_kib, row};
+use support::{Timings, head, machine, micros, millis, resident_kib, row};
 
 const LONG: Duration = Duration::from_secs(60);
 const TEXT: &str = "Live on time, emit no evil";
@@ -34,6 +34,54 @@ fn main() {
     }
     if wanted("crowd") {
         runtime.block_on(crowd());
+    }
+    if wanted("confined") {
+        runtime.block_on(confined());
+    }
+}
+
+/// What a sandbox costs a start and a call: the same plugin in each, side by side, turn by turn.
+async fn confined() {
+    const SANDBOXES: [&str; 3] = ["off", "standard", "strict"];
+    const STARTS: usize = 100;
+    const CALLS: usize = 5000;
+    let root = tempfile::tempdir().unwrap();
+    let defaults = "[defaults]\ntrust = \"any\"\nbackoff = { reset = \"1ms\" }\n".to_owned();
+    let table = |name| format!("[plugins.{name}]\ncommand = [\"plugbus-text\"]\nsandbox = \"{name}\"\n");
+    let (supervisor, bus) = supervise(root.path(), &(defaults + &SANDBOXES.map(table).concat())).await;
+    let (mut starts, mut calls) = (SANDBOXES.map(|_| Vec::new()), SANDBOXES.map(|_| Vec::new()));
+    // Whose turn is first changes: the first is the one that finds the processor cold.
+    let turns =
+        |count: usize| (0..count * SANDBOXES.len()).map(|turn| (turn + turn / SANDBOXES.len()) % SANDBOXES.len());
+    for nth in turns(STARTS) {
+        starts[nth].push(killed_once(&supervisor, nth).await);
+    }
+    for nth in turns(CALLS) {
+        let method = format!("{}.revert", SANDBOXES[nth]);
+        let begun = Instant::now();
+        bus.call::<String, _>(&method, TEXT).await.unwrap();
+        calls[nth].push(begun.elapsed());
+    }
+    for ((name, starts), calls) in SANDBOXES.iter().zip(starts).zip(calls) {
+        show(&format!("sandbox {name}: kill -9 to ready again"), &Timings::from(starts), "off + 5 ms");
+        let calls = Timings::from(calls);
+        row([&format!("sandbox {name}: a call"), &micros(calls.median()), &micros(calls.percentile(99.0)), "as off"]);
+    }
+    supervisor.stop().await;
+}
+
+/// From SIGKILL of that plugin until its next instance is ready.
+async fn killed_once(supervisor: &Supervisor, nth: usize) -> Duration {
+    let before = supervisor.status().await.unwrap().plugins.swap_remove(nth);
+    let pid = before.pid.and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().unwrap())).unwrap();
+    let begun = Instant::now();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    loop {
+        let now = supervisor.status().await.unwrap().plugins.swap_remove(nth);
+        if now.state == UnitState::Ready && now.pid != before.pid {
+            return begun.elapsed();
+        }
+        tokio::task::yield_now().await;
     }
 }
 
