@@ -41,6 +41,10 @@ pub(super) fn read_file(path: &Path) -> io::Result<Vec<(OsString, OsString)>> {
     if found.mode() & 0o022 != 0 {
         return Err(wrong(format!("others may write it (mode {:04o}): chmod 600", found.mode() & 0o7777)));
     }
+    let own = rustix::process::geteuid().as_raw();
+    if found.uid() != own && found.uid() != 0 {
+        return Err(wrong(format!("belongs to user {}, who could change it: chown it to {own}", found.uid())));
+    }
     let mut text = String::new();
     file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|error| wrong(error.to_string()))?;
     if text.len() as u64 > MAX_FILE {
@@ -108,6 +112,12 @@ mod tests {
         );
         mode(0o600);
         assert_eq!(read_file(file.path()).unwrap(), []);
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(file.path(), Some(1), None).unwrap();
+            let why = read_file(file.path()).unwrap_err().to_string();
+            assert!(why.ends_with("belongs to user 1, who could change it: chown it to 0"), "{why}");
+            std::os::unix::fs::chown(file.path(), Some(0), None).unwrap();
+        }
         std::fs::write(file.path(), "A=b\n".repeat(20_000)).unwrap();
         assert!(read_file(file.path()).unwrap_err().to_string().ends_with("larger than 64 KiB"));
         assert!(read_file(Path::new("/no/such")).unwrap_err().to_string().starts_with("env_file /no/such: No such"));
