@@ -62,7 +62,7 @@ impl ExitCode {
 
     fn of_call(error: &CallError) -> Self {
         match error {
-            CallError::NoBus(_) | CallError::Unreachable { .. } => Self::Unreachable,
+            CallError::NoBus(_) | CallError::Unreachable { .. } | CallError::Protocol { .. } => Self::Unreachable,
             CallError::Bus(error) => Self::of_bus(error),
             CallError::NoSuchPlugin { .. } | CallError::NoSuchMethod { .. } => Self::NotFound,
             // More has to be typed, or less.
@@ -96,7 +96,7 @@ impl From<ExitCode> for std::process::ExitCode {
 mod tests {
     use std::time::Duration;
 
-    use plugbus::wire::Fault;
+    use plugbus::wire::{Fault, Protocols};
 
     use super::*;
 
@@ -137,6 +137,7 @@ mod tests {
             (CallError::NoSuchMethod { method: plugin(), nearest: vec![] }, 4),
             (CallError::Ambiguous { method: plugin(), plugins: vec![plugin(), plugin()] }, 2),
             (CallError::Unreachable { plugin: plugin(), reason: String::new() }, 5),
+            (CallError::Protocol { plugin: plugin(), theirs: Protocols::new(2, None) }, 5),
             (CallError::Deadline { plugin: plugin(), timeout: Duration::ZERO }, 6),
             (CallError::Died { plugin: plugin(), instance: String::new() }, 8),
             (CallError::TooLarge(1), 2),

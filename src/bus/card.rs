@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use serde::{Deserialize, Serialize};
 
 use super::ProcessId;
-use crate::wire::MethodInfo;
+use crate::wire::{MethodInfo, Protocols};
 
 /// All that a caller needs to know of an instance: `NAME.INSTANCE.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,8 +21,11 @@ pub struct Card {
     /// The process that listens.
     #[serde(flatten)]
     pub process: ProcessId,
-    /// The protocol version it speaks.
+    /// The protocol version it speaks; of several, the oldest.
     pub protocol: u32,
+    /// The newest, where it speaks several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol_max: Option<u32>,
     /// Where it listens for calls.
     pub url: String,
     /// What it can be asked for, the built-in methods left out.
@@ -31,6 +34,12 @@ pub struct Card {
 }
 
 impl Card {
+    /// The protocol versions it speaks.
+    #[must_use]
+    pub fn protocols(&self) -> Protocols {
+        Protocols::new(self.protocol, self.protocol_max)
+    }
+
     /// Whether it has a method of that name.
     #[must_use]
     pub fn offers(&self, method: &str) -> bool {

@@ -289,6 +289,7 @@ mod tests {
             version: String::new(),
             process: ProcessId::own(),
             protocol: 1,
+            protocol_max: None,
             url: String::new(),
             methods: methods.iter().map(|name| MethodInfo::new(*name)).collect(),
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::bus::BusError;
-use crate::wire::{CodecError, Fault};
+use crate::wire::{CodecError, Fault, Protocols};
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,14 @@ pub enum CallError {
     /// The parameters do not serialise; nothing was sent.
     #[error("the parameters do not serialise: {0}")]
     Params(#[source] CodecError),
+    /// The plugin speaks other versions of the protocol; the method did not run, unless it was the reply that said so.
+    #[error("{plugin} speaks {theirs}, this program {own}: upgrade {older}", own = Protocols::OWN, older = older(plugin, *theirs))]
+    Protocol {
+        /// The plugin.
+        plugin: String,
+        /// What it speaks.
+        theirs: Protocols,
+    },
     /// The plugin's reply is not of the protocol, or its result not of the type that was asked for.
     #[error("the reply of {plugin} cannot be read: {error}")]
     Reply {
@@ -97,6 +105,10 @@ pub enum CallError {
         #[source]
         error: CodecError,
     },
+}
+
+fn older(plugin: &str, theirs: Protocols) -> &str {
+    if theirs.is_newer_than(Protocols::OWN) { "this program" } else { plugin }
 }
 
 fn did_you_mean(nearest: &[String]) -> String {

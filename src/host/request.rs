@@ -14,7 +14,7 @@ use super::span::Traced;
 use super::stream::{Line, Reader, Writer};
 use super::{Bus, CallError};
 use crate::bus::{Body, Card, RequestError};
-use crate::wire::{Code, CodecError, Fault, PROTOCOL, Raw, Reply, RequestHead, Trail, from_slice};
+use crate::wire::{Code, CodecError, Fault, Protocols, Raw, Reply, RequestHead, Trail, from_slice};
 
 /// What a call may take unless its caller says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -199,8 +199,8 @@ impl<'a> Request<'a> {
         params: &P,
         deadline: Instant,
     ) -> Result<Answer, Refused> {
-        if card.protocol != PROTOCOL {
-            return Err(unreadable(card, CodecError::Version(card.protocol.into())).into());
+        if card.protocols().common(Protocols::OWN).is_none() {
+            return Err(CallError::Protocol { plugin: card.name.clone(), theirs: card.protocols() }.into());
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let mut head = RequestHead::new(method, left);
@@ -454,5 +454,9 @@ impl Answer {
 }
 
 fn unreadable(card: &Card, error: CodecError) -> CallError {
+    if let CodecError::Version(theirs) = error {
+        let theirs = Protocols::new(theirs.try_into().unwrap_or(u32::MAX), None);
+        return CallError::Protocol { plugin: card.name.clone(), theirs };
+    }
     CallError::Reply { plugin: card.name.clone(), error }
 }

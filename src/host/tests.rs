@@ -90,6 +90,7 @@ impl Served {
             version: info.version,
             process: ProcessId::own(),
             protocol: 1,
+            protocol_max: None,
             url: call.to_string(),
             methods: info.methods,
         };
@@ -223,4 +224,27 @@ fn no_bus_says_how_to_start_one() {
     let root = tempfile::tempdir().unwrap();
     let error = blocking::Bus::at(root.path().join("none")).unwrap_err();
     assert!(matches!(error, CallError::NoBus(_)) && error.to_string().contains("plugbus supervise"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_speaks_more_is_called_and_another_protocol_is_named() {
+    let mut served = Served::new();
+    let instance = served.add("text");
+    let again = |protocol: u32, protocol_max: Option<u32>| {
+        let mut card = served.directory().cards().unwrap().remove(0);
+        assert_eq!(card.instance, instance);
+        (card.protocol, card.protocol_max) = (protocol, protocol_max);
+        served.directory().publish(&card).unwrap();
+        served.bus()
+    };
+    assert_eq!(again(1, Some(3)).call::<String, _>("shout", "hello").await.unwrap(), "HELLO");
+    for (oldest, newest, words) in [
+        (2, None, "text speaks protocol 2, this program protocol 1: upgrade this program"),
+        (2, Some(4), "text speaks protocols 2 to 4, this program protocol 1: upgrade this program"),
+        (0, None, "text speaks protocol 0, this program protocol 1: upgrade text"),
+    ] {
+        let refused = again(oldest, newest).call::<String, _>("shout", "hello").await.unwrap_err();
+        assert!(matches!(refused, CallError::Protocol { .. }), "{refused:?}");
+        assert_eq!(refused.to_string(), words);
+    }
 }

@@ -185,7 +185,7 @@ impl Plugin {
     #[must_use]
     pub fn info(&self) -> Info {
         let methods = self.methods.values().map(|method| method.info.clone()).collect();
-        Info { version: self.version.clone(), methods }
+        Info { version: self.version.clone(), methods, protocol_max: None }
     }
 
     fn describe(mut self, name: &str, change: impl FnOnce(&mut MethodInfo)) -> Self {

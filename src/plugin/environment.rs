@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ServeError;
 use crate::bus::{BusDir, Endpoint, new_instance};
-use crate::wire::{PROTOCOL, check_plugin_name};
+use crate::wire::{Protocols, check_plugin_name};
 
 /// Where a plugin process is to be served.
 pub(super) struct Environment {
@@ -26,11 +26,7 @@ impl Environment {
         if env::var_os("PLUGBUS_CALL_URL").is_none() {
             return Self::by_hand(own_name);
         }
-        let protocol = need("PLUGBUS_PROTOCOL")?;
-        if protocol != PROTOCOL.to_string() {
-            let problem = format!("is {protocol}, this plugin speaks protocol {PROTOCOL}: rebuild one of the two");
-            return Err(ServeError::Environment { name: "PLUGBUS_PROTOCOL", problem });
-        }
+        check_protocol(&need(PROTOCOL_OLDEST)?, env::var(PROTOCOL_NEWEST).ok().as_deref())?;
         let name = need("PLUGBUS_NAME")?;
         check_plugin_name(&name)?;
         let endpoint = |name| need(name)?.parse().map_err(ServeError::Bus);
@@ -55,6 +51,28 @@ impl Environment {
     }
 }
 
+const PROTOCOL_OLDEST: &str = "PLUGBUS_PROTOCOL";
+/// Older supervisors do not set it: they speak one version.
+const PROTOCOL_NEWEST: &str = "PLUGBUS_PROTOCOL_MAX";
+
+fn check_protocol(oldest: &str, newest: Option<&str>) -> Result<(), ServeError> {
+    let name = PROTOCOL_OLDEST;
+    let number = |text: &str| {
+        let problem = || format!("is {text:.32?}, not the number of a protocol");
+        text.parse().map_err(|_| ServeError::Environment { name, problem: problem() })
+    };
+    let theirs = Protocols::new(number(oldest)?, newest.map(number).transpose()?);
+    if Protocols::OWN.common(theirs).is_some() {
+        return Ok(());
+    }
+    let advice = match theirs.is_newer_than(Protocols::OWN) {
+        true => "rebuild the plugin with a newer plugbus",
+        false => "upgrade the supervisor",
+    };
+    let problem = format!("is {oldest}: the supervisor speaks {theirs}, this plugin {}; {advice}", Protocols::OWN);
+    Err(ServeError::Environment { name, problem })
+}
+
 fn orphan_timeout() -> Result<Option<Duration>, ServeError> {
     const NAME: &str = "PLUGBUS_ORPHAN_TIMEOUT_MS";
     let Some(text) = env::var_os(NAME) else { return Ok(None) };
@@ -74,4 +92,30 @@ fn need(name: &'static str) -> Result<String, ServeError> {
         };
         ServeError::Environment { name, problem }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_supervisor_that_speaks_more_will_do_and_another_is_named() {
+        for (oldest, newest) in [("1", None), ("1", Some("1")), ("1", Some("7")), ("0", Some("1"))] {
+            assert!(check_protocol(oldest, newest).is_ok(), "{oldest} {newest:?}");
+        }
+        for (oldest, newest, words) in [
+            ("2", None, "is 2: the supervisor speaks protocol 2, this plugin protocol 1; rebuild the plugin"),
+            (
+                "2",
+                Some("3"),
+                "is 2: the supervisor speaks protocols 2 to 3, this plugin protocol 1; rebuild the plugin",
+            ),
+            ("0", None, "the supervisor speaks protocol 0, this plugin protocol 1; upgrade the supervisor"),
+            ("one", None, "is \"one\", not the number of a protocol"),
+            ("", None, "is \"\", not the number of a protocol"),
+        ] {
+            let problem = check_protocol(oldest, newest).unwrap_err().to_string();
+            assert!(problem.contains(words), "{problem}");
+        }
+    }
 }

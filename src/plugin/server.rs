@@ -292,6 +292,7 @@ fn own_card(plugin: &Plugin, environment: &Environment) -> Card {
         version: info.version,
         process: ProcessId::own(),
         protocol: PROTOCOL,
+        protocol_max: None,
         url: environment.call.to_string(),
         methods: info.methods,
     }

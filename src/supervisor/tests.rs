@@ -44,7 +44,7 @@ async fn act_as_plugin() {
             answer.state = Phase::Starting;
         }
         if asked.want == Want::Info {
-            answer.info = Some(Info { version: "7".into(), methods: Vec::new() });
+            answer.info = Some(Info { version: "7".into(), ..Info::default() });
         }
         if mood == "take its time" {
             tokio::time::sleep(Duration::from_millis(30)).await;
@@ -301,6 +301,7 @@ async fn leftovers_of_a_dead_supervisor_are_ended_and_what_people_started_is_not
         version: String::new(),
         process: ProcessId::of(pid).unwrap(),
         protocol: 1,
+        protocol_max: None,
         url: dir.endpoint(name, "k3").unwrap().to_string(),
         methods: vec![],
     };

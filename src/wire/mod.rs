@@ -15,6 +15,7 @@ mod stream;
 mod survey;
 mod traceparent;
 mod trail;
+mod version;
 
 pub use call::{DEFAULT_TTL, MAX_TTL, Reply, Request, RequestHead};
 pub use codec::{CodecError, MAX_DEPTH, MAX_MESSAGE, Raw, from_slice, to_vec};
@@ -30,6 +31,7 @@ pub use stream::{Batch, Close, IDLE, Items, Next, Opened, Progress, Put, Taken};
 pub use survey::{Answer, Info, Load, Phase, Question, Want};
 pub use traceparent::{InvalidTraceparent, Traceparent};
 pub use trail::{MAX_CALL_DEPTH, Trail};
+pub use version::Protocols;
 
 /// The protocol version spoken here, as in `PLUGBUS_PROTOCOL` and the field `v`.
 pub const PROTOCOL: u32 = 1;

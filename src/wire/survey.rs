@@ -97,6 +97,9 @@ pub struct Info {
     /// Its methods, without the built-in ones.
     #[serde(default)]
     pub methods: Vec<MethodInfo>,
+    /// The newest protocol version it speaks, where that is not the one it answers in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol_max: Option<u32>,
 }
 
 impl Question {
@@ -172,7 +175,7 @@ mod tests {
         let question = Question::decode(&Question::new(7, Want::Info).encode()).unwrap();
         let mut answer = Answer::new(&question, "text", "k3", Phase::Ready);
         answer.load = Load { in_flight: 1, oldest_ms: 20, done: 5, failed: 2, beat: 14, overdue_ms: 7 };
-        answer.info = Some(Info { version: "1.0".into(), methods: Vec::new() });
+        answer.info = Some(Info { version: "1.0".into(), ..Info::default() });
         assert_eq!(Answer::decode(&answer.encode().unwrap()), Ok(answer));
     }
 

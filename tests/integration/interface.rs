@@ -78,6 +78,7 @@ fn serve(bus: &BusDir) -> Server {
         version,
         process: ProcessId::own(),
         protocol: PROTOCOL,
+        protocol_max: None,
         url: url.to_string(),
         methods,
     })

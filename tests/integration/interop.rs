@@ -224,6 +224,7 @@ fn our_host_calls_a_plugin_in_python_by_its_card() {
         version: info.version,
         process: ProcessId::of(answer.pid).unwrap(),
         protocol: PROTOCOL,
+        protocol_max: None,
         url: plugin.endpoint().to_string(),
         methods: info.methods,
     };

@@ -52,3 +52,4 @@ mod trace;
 mod trees;
 mod trust;
 mod upgrade;
+mod versions;

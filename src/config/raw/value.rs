@@ -16,8 +16,9 @@ use crate::wire::{check_method, check_plugin_name};
 pub(super) type Wrong = Remark;
 
 /// Variables that tell a plugin who it is; the supervisor alone sets them.
-const RESERVED_VARIABLES: [&str; 7] = [
+const RESERVED_VARIABLES: [&str; 8] = [
     "PLUGBUS_PROTOCOL",
+    "PLUGBUS_PROTOCOL_MAX",
     "PLUGBUS_BUS_DIR",
     "PLUGBUS_NAME",
     "PLUGBUS_INSTANCE",

@@ -105,7 +105,9 @@ impl Served {
         let server = plugin.start("s", &instance, &call, None).unwrap();
         let (version, methods) = (info.version, info.methods);
         let (name, process, url) = ("s".to_owned(), ProcessId::own(), call.to_string());
-        directory.publish(&Card { name, instance, version, process, protocol: 1, url, methods }).unwrap();
+        directory
+            .publish(&Card { name, instance, version, process, protocol: 1, protocol_max: None, url, methods })
+            .unwrap();
         Self { root, server, made, dropped }
     }
 

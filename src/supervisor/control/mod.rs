@@ -65,6 +65,7 @@ impl Control {
             version: info.version,
             process: ProcessId::own(),
             protocol: PROTOCOL,
+            protocol_max: None,
             url: endpoint.to_string(),
             methods: info.methods,
         })?;

@@ -158,6 +158,7 @@ impl Dispatcher {
                 version: info.version,
                 process: process.id,
                 protocol: PROTOCOL,
+                protocol_max: info.protocol_max,
                 url: endpoint.to_string(),
                 methods: info.methods,
             })

@@ -138,8 +138,7 @@ mod tests {
     }
 
     fn ready(name: &str, methods: &[&str]) -> Unit {
-        let info =
-            Info { version: String::new(), methods: methods.iter().map(|name| MethodInfo::new(*name)).collect() };
+        let info = Info { methods: methods.iter().map(|name| MethodInfo::new(*name)).collect(), ..Info::default() };
         let rtt = Duration::ZERO;
         let answer = UnitAnswer { phase: Phase::Ready, load: Load::default(), info: Some(info), rtt };
         told(starting(name), vec![UnitEvent::Answered { epoch: Epoch(1), answer }])

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::environment;
 use crate::bus::{BusDir, BusError, LANE, Lane};
 use crate::supervisor::{ConfinementSpec, PluginSpec};
-use crate::wire::PROTOCOL;
+use crate::wire::Protocols;
 
 /// Everything that is needed to start one process.
 #[derive(Debug, Clone)]
@@ -40,7 +40,8 @@ impl Launch {
         env.entry(LANE.into()).or_insert_with(|| lane.name().into());
         // The contract comes last: a config cannot make a plugin listen where nobody looks for it.
         env.extend([
-            ("PLUGBUS_PROTOCOL".into(), PROTOCOL.to_string()),
+            ("PLUGBUS_PROTOCOL".into(), Protocols::OWN.oldest.to_string()),
+            ("PLUGBUS_PROTOCOL_MAX".into(), Protocols::OWN.newest.to_string()),
             ("PLUGBUS_BUS_DIR".into(), dir.path().to_string_lossy().into_owned()),
             ("PLUGBUS_NAME".into(), spec.name.clone()),
             ("PLUGBUS_INSTANCE".into(), instance.to_owned()),

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::bus::{Body, BusDir, BusError, Peer, PeerEvent, Surveyor};
-use crate::wire::{Answer, Question, Want};
+use crate::wire::{Answer, CodecError, Question, Want};
 
 pub(super) use connected::Connected;
 pub(super) use rounds::{Census, RoundKind, RoundOver, Rounds};
@@ -142,6 +142,13 @@ async fn pass_on(
         }
         Ok(answer) => {
             tracing::debug!(?peer, answer.round, round, "an answer to another round");
+            Some(())
+        }
+        Err(error @ CodecError::Version(_)) => {
+            tracing::warn!(
+                ?peer,
+                "a plugin's answer: {error}; it counts as silent until the older of the two is upgraded"
+            );
             Some(())
         }
         Err(error) => {
