@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::call::check_version;
-use super::codec::{CodecError, Fields, Raw, to_vec};
+use super::codec::{CodecError, Fields, Once, Raw, to_vec};
 use super::{MethodInfo, PROTOCOL};
 
 /// One survey round's question.
@@ -42,7 +42,7 @@ pub enum Phase {
 }
 
 /// What a plugin answers to a [`Question`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Answer {
     v: u64,
     /// The round that is answered.
@@ -59,7 +59,7 @@ pub struct Answer {
     #[serde(flatten)]
     pub load: Load,
     /// What was asked for with [`Want::Info`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub info: Option<Info>,
 }
 
@@ -101,6 +101,9 @@ pub struct Info {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol_max: Option<u32>,
 }
+
+/// The fields of [`Load`] in an answer, in its order; whoever leaves one out means 0.
+const COUNTERS: [&str; 6] = ["in_flight", "oldest_ms", "done", "failed", "beat", "overdue_ms"];
 
 impl Question {
     /// A question of this protocol version.
@@ -158,11 +161,49 @@ impl Answer {
     /// # Errors
     /// [`CodecError`] where the message is no answer of this protocol.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let raw = Raw::new(bytes)?;
-        Fields::check(raw)?;
-        let answer: Self = raw.to()?;
-        check_version(answer.v)?;
-        Ok(answer)
+        let mut version = Once::new("v");
+        let mut round = Once::new("round");
+        let mut name = Once::new("name");
+        let mut instance = Once::new("instance");
+        let mut pid = Once::new("pid");
+        let mut state = Once::new("state");
+        let mut info = Once::new("info");
+        let mut counters = COUNTERS.map(Once::new);
+        // By hand, because serde keeps every field of a flattened struct on the heap before it reads one of them.
+        let mut read = |key, value: Raw<'_>| match key {
+            "v" => version.set(value.uint()?),
+            "round" => round.set(value.uint()?),
+            "name" => name.set(value.str()?.to_owned()),
+            "instance" => instance.set(value.str()?.to_owned()),
+            "pid" => pid.set(u32::try_from(value.uint()?).map_err(|_| CodecError::Expected("a process id"))?),
+            "state" => state.set(value.to()?),
+            "info" => info.set(value.to()?),
+            _ => match COUNTERS.iter().position(|counter| *counter == key) {
+                Some(counter) => counters[counter].set(value.uint()?),
+                None => Ok(()),
+            },
+        };
+        // In another version the other fields may be of other types: that it is another one comes first.
+        let mut wrong = Ok(());
+        for field in Fields::of(Raw::new(bytes)?)? {
+            let (key, value) = field?;
+            wrong = wrong.and(read(key, value));
+        }
+        let v = version.need()?;
+        check_version(v)?;
+        wrong?;
+        let [in_flight, oldest_ms, done, failed, beat, overdue_ms] =
+            counters.map(|counter| counter.get().unwrap_or_default());
+        Ok(Self {
+            v,
+            round: round.need()?,
+            name: name.need()?,
+            instance: instance.need()?,
+            pid: pid.need()?,
+            state: state.need()?,
+            load: Load { in_flight, oldest_ms, done, failed, beat, overdue_ms },
+            info: info.get().flatten(),
+        })
     }
 }
 
@@ -187,6 +228,32 @@ mod tests {
         assert_eq!(Answer::decode(&bytes.unwrap()).unwrap().load, Load::default());
         let question = to_vec(&serde_json::json!({"v": 1, "round": 1, "want": "horoscope"})).unwrap();
         assert_eq!(Question::decode(&question).unwrap().want, Want::Unknown);
+    }
+
+    #[test]
+    fn an_answer_says_everything_once_and_in_this_version() {
+        let answer =
+            serde_json::json!({"v": 1, "round": 1, "name": "a", "instance": "b", "pid": 3, "state": "ready"});
+        let decoded = |change: fn(&mut serde_json::Value)| {
+            let mut answer = answer.clone();
+            change(&mut answer);
+            Answer::decode(&to_vec(&answer).unwrap()).map(|answer| answer.info)
+        };
+        assert_eq!(decoded(|answer| answer["info"] = serde_json::Value::Null), Ok(None));
+        assert_eq!(
+            decoded(|answer| answer["pid"] = 1_u64.rotate_right(8).into()),
+            Err(CodecError::Expected("a process id"))
+        );
+        assert_eq!(
+            decoded(|answer| (answer["v"], answer["name"]) = (2.into(), 7.into())),
+            Err(CodecError::Version(2))
+        );
+        let without = |answer: &mut serde_json::Value| drop(answer.as_object_mut().unwrap().remove("instance"));
+        assert_eq!(decoded(without), Err(CodecError::Missing("instance")));
+        let twice = [&[0x82][..], &[0xa4], b"beat", &[1, 0xa4], b"beat", &[1]].concat();
+        assert_eq!(Answer::decode(&twice).unwrap_err(), CodecError::Missing("v"));
+        let twice = [&[0x83, 0xa1], &b"v"[..], &[1, 0xa4], b"beat", &[1, 0xa4], b"beat", &[1]].concat();
+        assert_eq!(Answer::decode(&twice), Err(CodecError::Twice("beat")));
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod events;
 mod fairness;
 mod garbage;
 mod identity;
+mod inheritance;
 mod interface;
 mod interop;
 mod lane;

@@ -55,7 +55,7 @@ impl Peers {
                     of_callback.add(pipe, &counterpart);
                     None
                 }
-                PipeEvent::AddPost => of_callback.get(pipe).map(|(peer, _)| PeerEvent::Joined(peer)),
+                PipeEvent::AddPost => of_callback.peer(pipe).map(PeerEvent::Joined),
                 PipeEvent::RemovePost => of_callback.remove(pipe).map(PeerEvent::Left),
                 _ => None,
             };
@@ -69,6 +69,11 @@ impl Peers {
     /// The peer behind a pipe, and a receiver that closes when it leaves; `None` when it has left.
     pub(super) fn get(&self, pipe: Pipe) -> Option<(Peer, watch::Receiver<()>)> {
         self.lock().pipes.get(&pipe).map(|(peer, gone)| (*peer, gone.subscribe()))
+    }
+
+    /// The peer behind a pipe; `None` when it has left.
+    pub(super) fn peer(&self, pipe: Pipe) -> Option<Peer> {
+        self.lock().pipes.get(&pipe).map(|(peer, _)| *peer)
     }
 
     pub(super) fn len(&self) -> usize {

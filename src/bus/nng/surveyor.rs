@@ -137,11 +137,11 @@ impl Round {
     }
 
     fn deliver(&self, mut message: Message) {
-        let peer = message.pipe().and_then(|pipe| self.peers.get(pipe));
+        let peer = message.pipe().and_then(|pipe| self.peers.peer(pipe));
         let id = message.as_mut_header().as_slice().last_chunk().map(|id| u32::from_be_bytes(*id));
         let state = self.lock();
         // An answer to an earlier question is void.
-        if let (Some(answers), Some((peer, _)), true) = (&state.answers, peer, id == Some(state.id))
+        if let (Some(answers), Some(peer), true) = (&state.answers, peer, id == Some(state.id))
             && answers.try_send((peer, Body::nng(message))).is_err()
         {
             tracing::warn!(?peer, "more than {UNREAD} answers to one question; this one is dropped");

@@ -16,4 +16,4 @@ pub(crate) use process::{PluginProcess, text, text_on};
 pub(crate) use processes::{processes_of, signal, with_argument, zombies_of};
 pub(crate) use raw::{RawCaller, golden, refused_requests};
 pub(crate) use stage::{LONG, Stage};
-pub(crate) use tools::{jumping_clock, mangos, missing, nanocat, nngcat, python};
+pub(crate) use tools::{jumping_clock, mangos, missing, nanocat, nngcat, python, slow_accept};

@@ -69,10 +69,20 @@ fn build_mangos() -> Result<PathBuf, &'static str> {
     Ok(program)
 }
 
-/// Builds what makes the wall clock jump; there is a C compiler wherever this project was built.
+/// Builds what makes the wall clock jump.
 pub(crate) fn jumping_clock() -> PathBuf {
-    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("wall_clock.{}.so", std::process::id()));
-    let source = Path::new(ROOT).join("tests/plugins/wall_clock.c");
+    preloaded("wall_clock")
+}
+
+/// Builds what makes a process slow between accepting a connection and marking it close-on-exec.
+pub(crate) fn slow_accept() -> PathBuf {
+    preloaded("slow_accept")
+}
+
+/// A library for LD_PRELOAD; there is a C compiler wherever this project was built.
+fn preloaded(name: &str) -> PathBuf {
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{}.so", std::process::id()));
+    let source = Path::new(ROOT).join(format!("tests/plugins/{name}.c"));
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
     let built =
         Command::new(compiler).args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).output().unwrap();
