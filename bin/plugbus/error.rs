@@ -58,6 +58,9 @@ pub(crate) enum CommandError {
     /// Something is not what somebody vouched for, or cannot be vouched for.
     #[error("{0}")]
     Trust(String),
+    /// A signal ended a call, and with it what the plugin did for it.
+    #[error("interrupted by {0}; the call was cancelled, and may have run")]
+    Cancelled(&'static str),
     /// The demo did not go as it should.
     #[error("the demo failed: {0}")]
     Demo(String),

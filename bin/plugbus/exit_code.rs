@@ -86,6 +86,16 @@ impl ExitCode {
     }
 }
 
+/// What a shell has for a command that a signal ended.
+pub(crate) fn of_signal(name: &str) -> std::process::ExitCode {
+    let number = match name {
+        "SIGHUP" => 1,
+        "SIGTERM" => 15,
+        _ => 2,
+    };
+    std::process::ExitCode::from(128 + number)
+}
+
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code as u8)

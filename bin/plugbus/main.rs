@@ -40,6 +40,9 @@ fn main() -> std::process::ExitCode {
         Err(CommandError::Daemon(code)) => return std::process::ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
             output::error(&error);
+            if let CommandError::Cancelled(signal) = error {
+                return exit_code::of_signal(signal);
+            }
             ExitCode::of(&error)
         }
     };

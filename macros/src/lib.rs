@@ -111,6 +111,10 @@ mod tests {
         ] {
             assert_eq!(refused(inside), problem);
         }
+    }
+
+    #[test]
+    fn so_are_mistakes_around_the_methods() {
         let generic = expand(
             Tokens::new(),
             quote!(

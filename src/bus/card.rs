@@ -45,6 +45,12 @@ impl Card {
     pub fn offers(&self, method: &str) -> bool {
         self.methods.iter().any(|known| known.name == method)
     }
+
+    /// Whether it has declared that running the method twice is as good as once.
+    #[cfg(feature = "host")]
+    pub(crate) fn repeats(&self, method: &str) -> bool {
+        self.methods.iter().any(|known| known.name == method && known.idempotent)
+    }
 }
 
 /// A name for a new instance: ten letters and digits, never the same twice.

@@ -47,4 +47,4 @@ pub use peer::Peer;
 pub use process_id::ProcessId;
 #[cfg(feature = "supervisor")]
 pub(crate) use roles::LANE;
-pub use roles::{Incoming, Lane, Replier, Requester, Respondent, Turn};
+pub use roles::{Farewell, Incoming, Lane, Replier, Requester, Respondent, Turn};

@@ -147,8 +147,38 @@ impl Requester {
         let exchange = self.asks(body);
         let reply = match &self.on {
             #[cfg(target_os = "linux")]
-            RequesterOn::Direct(requester) => requester.request(body, timeout).await,
-            RequesterOn::Nng(requester) => requester.request(body, timeout).await,
+            RequesterOn::Direct(requester) => requester.request(body, timeout, None).await,
+            RequesterOn::Nng(requester) => requester.request(body, timeout, None).await,
+        };
+        self.is_told(exchange, &reply);
+        reply
+    }
+
+    /// As [`request`](Self::request), but the other side is told when the future is dropped before the reply came.
+    ///
+    /// What it is told is then sent behind the request; nobody waits for an answer to that.
+    ///
+    /// # Errors
+    /// As for [`request`](Self::request).
+    ///
+    /// # Cancel safety
+    /// Dropping the future abandons the request; it needs no runtime for that and waits for nothing.
+    pub async fn request_or_tell(
+        &self,
+        body: &[u8],
+        timeout: Duration,
+        farewell: Farewell<'_>,
+    ) -> Result<Body, RequestError> {
+        let exchange = self.asks(body);
+        let farewell: Farewell<'_> = &|| {
+            let body = farewell();
+            self.asks(&body);
+            body
+        };
+        let reply = match &self.on {
+            #[cfg(target_os = "linux")]
+            RequesterOn::Direct(requester) => requester.request(body, timeout, Some(farewell)).await,
+            RequesterOn::Nng(requester) => requester.request(body, timeout, Some(farewell)).await,
         };
         self.is_told(exchange, &reply);
         reply
@@ -163,7 +193,7 @@ impl Requester {
         let reply = match &self.on {
             #[cfg(target_os = "linux")]
             RequesterOn::Direct(requester) => requester.request_blocking(body, timeout),
-            RequesterOn::Nng(requester) => block_on(requester.request(body, timeout)),
+            RequesterOn::Nng(requester) => block_on(requester.request(body, timeout, None)),
         };
         self.is_told(exchange, &reply);
         reply
@@ -185,6 +215,9 @@ impl Requester {
         }
     }
 }
+
+/// Makes the message to be sent when nobody waits for a reply any more.
+pub type Farewell<'a> = &'a (dyn Fn() -> Vec<u8> + Sync);
 
 /// Answers requests at one endpoint.
 #[derive(Debug)]

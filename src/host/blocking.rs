@@ -40,6 +40,16 @@ impl Bus {
         super::Bus::at(directory).map(Self)
     }
 
+    #[cfg(feature = "plugin")]
+    pub(crate) fn of(bus: super::Bus) -> Self {
+        Self(bus)
+    }
+
+    #[cfg(feature = "plugin")]
+    pub(crate) fn as_async(&self) -> &super::Bus {
+        &self.0
+    }
+
     /// The directory of this bus.
     #[must_use]
     pub fn directory(&self) -> &BusDir {
@@ -78,6 +88,11 @@ impl Bus {
 pub struct Request<'a>(super::Request<'a>);
 
 impl<'a> Request<'a> {
+    /// The async twin: as a future, it can be dropped, which cancels the call.
+    pub fn into_async(self) -> super::Request<'a> {
+        self.0.in_future()
+    }
+
     /// Names the plugin.
     pub fn plugin(self, name: &'a str) -> Self {
         Self(self.0.plugin(name))

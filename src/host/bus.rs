@@ -8,21 +8,26 @@ use std::time::Instant;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::call_id::CallIds;
 use super::discovery::{Age, Discovery};
 use super::links::Links;
 use super::{CallError, Request};
 use crate::bus::{BusDir, Card};
+use crate::wire::Trail;
 
 /// A bus to call plugins on; a clone shares its connections.
 #[derive(Debug, Clone)]
 pub struct Bus {
     pub(super) shared: Arc<Shared>,
+    /// Who calls, where that is known on the bus.
+    pub(super) origin: Option<Arc<Trail>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) discovery: Discovery,
     pub(super) links: Links,
+    pub(super) call_ids: CallIds,
 }
 
 impl Bus {
@@ -53,8 +58,16 @@ impl Bus {
             Err(crate::bus::BusError::NoBus(path)) => return Err(CallError::NoBus(path)),
             checked => checked?,
         }
-        let shared = Shared { discovery: Discovery::new(directory), links: Links::default() };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared =
+            Shared { discovery: Discovery::new(directory), links: Links::default(), call_ids: CallIds::default() };
+        Ok(Self { shared: Arc::new(shared), origin: None })
+    }
+
+    /// The same bus, for calls of that instance.
+    #[cfg(feature = "plugin")]
+    pub(crate) fn signed(&self, instance: &str) -> Self {
+        let origin = Arc::new(Trail::default().nested(instance));
+        Self { shared: Arc::clone(&self.shared), origin: Some(origin) }
     }
 
     /// The directory of this bus.
@@ -81,7 +94,7 @@ impl Bus {
     /// [`CallError`]; its variants say what the caller can do.
     ///
     /// # Cancel safety
-    /// Dropping the future abandons the call; the method may run all the same.
+    /// Dropping the future cancels the call; the method may have run.
     pub async fn call<R, P>(&self, method: &str, params: &P) -> Result<R, CallError>
     where
         R: DeserializeOwned,

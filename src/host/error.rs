@@ -81,6 +81,9 @@ pub enum CallError {
     /// The parameters are larger than a message may be; nothing was sent.
     #[error("the parameters make a message of {0} bytes, it may have {max}", max = crate::wire::MAX_MESSAGE)]
     TooLarge(usize),
+    /// The call that this one is nested in was cancelled; the method may have run.
+    #[error("the call was cancelled, together with the one it is nested in; the method may have run")]
+    Cancelled,
     /// The call is nested in too many others; nothing was sent.
     #[error("the call is nested in more than {max} others: do they call each other without end?",
         max = crate::wire::MAX_CALL_DEPTH)]
@@ -109,6 +112,18 @@ pub enum CallError {
 
 fn older(plugin: &str, theirs: Protocols) -> &str {
     if theirs.is_newer_than(Protocols::OWN) { "this program" } else { plugin }
+}
+
+impl CallError {
+    /// Whether the method may have run all the same; where not, the call may be made again without harm.
+    #[must_use]
+    pub fn may_have_run(&self) -> bool {
+        match self {
+            Self::Deadline { .. } | Self::Died { .. } | Self::Cancelled | Self::Reply { .. } => true,
+            Self::Plugin { fault, .. } => !fault.code.not_started(),
+            _ => false,
+        }
+    }
 }
 
 fn did_you_mean(nearest: &[String]) -> String {

@@ -12,6 +12,7 @@
 
 pub mod blocking;
 mod bus;
+mod call_id;
 mod discovery;
 mod error;
 mod links;

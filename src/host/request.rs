@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tracing::Instrument as _;
 
+use super::call_id;
 use super::discovery::{Age, Cards, SUPERVISOR, Target};
 use super::links::{Chosen, Held, Links};
 use super::span::Traced;
@@ -42,7 +43,13 @@ pub(super) enum Waits {
 impl<'a> Request<'a> {
     pub(super) fn new(bus: &'a Bus, method: &'a str) -> Self {
         let target = Target { plugin: None, method, instance: None };
-        Self { bus, target, timeout: TIMEOUT, trail: None, waits: Waits::Async }
+        Self { bus, target, timeout: TIMEOUT, trail: bus.origin.as_deref(), waits: Waits::Async }
+    }
+
+    /// To be waited for in its future.
+    pub(super) fn in_future(mut self) -> Self {
+        self.waits = Waits::Async;
+        self
     }
 
     /// To be waited for on the thread that polls it.
@@ -81,7 +88,7 @@ impl<'a> Request<'a> {
     /// [`CallError`]; its variants say what the caller can do.
     ///
     /// # Cancel safety
-    /// Dropping the future abandons the call; the method may run all the same.
+    /// Dropping the future cancels the call; the method may have run.
     pub async fn call<R, P>(self, params: &P) -> Result<R, CallError>
     where
         R: DeserializeOwned,
@@ -150,10 +157,20 @@ impl<'a> Request<'a> {
         if self.trail.is_some_and(Trail::is_too_deep) {
             return Err(CallError::TooDeep);
         }
+        let mut tried = Tried::default();
+        let ended = self.attempts(params, &mut tried).await;
+        match (ended, tried.died) {
+            // What died before may have run, whatever was tried since.
+            (Err(error), Some(died)) if !error.may_have_run() => Err(died),
+            (ended, _) => ended,
+        }
+    }
+
+    /// Sends it to one instance after the other until one takes it.
+    async fn attempts<P: Serialize + ?Sized>(self, params: &P, tried: &mut Tried) -> Result<Answer, CallError> {
         let shared = &self.bus.shared;
         let (mut now, mut age) = (Instant::now(), Age::Recent);
         let deadline = now + self.timeout;
-        let mut tried = Tried::default();
         loop {
             let cards = shared.discovery.cards(age, now)?;
             let target = self.target.resolve(&cards);
@@ -185,6 +202,10 @@ impl<'a> Request<'a> {
                     }
                 }
                 Err(Refused::Busy(error)) => tried.busy(&chosen, &shared.links, error),
+                Err(Refused::For(died @ CallError::Died { .. })) if chosen.card.repeats(target.method) => {
+                    shared.discovery.forget();
+                    tried.died(&chosen, died);
+                }
                 Err(Refused::For(error)) => return Err(error),
                 Ok(answer) => return Ok(answer),
             }
@@ -207,11 +228,14 @@ impl<'a> Request<'a> {
         head.instance = Some(&card.instance);
         let meta = self.trail.and_then(Trail::write);
         head.meta = meta.as_deref().map(Raw::checked_before);
+        // Only a future can be dropped: who waits on its thread needs no name to cancel a call by.
+        let id = (self.waits == Waits::Async).then(|| self.bus.shared.call_ids.next());
+        head.id = id.as_deref();
         let request = head.encode(params).map_err(CallError::Params)?;
         let counted = link.begin();
-        let reply = match self.waits {
-            Waits::Async => link.requester.request(&request, left).await,
-            Waits::OnThread => link.requester.request_blocking(&request, left),
+        let reply = match &id {
+            Some(id) => link.requester.request_or_tell(&request, left, &|| call_id::cancel(id)).await,
+            None => link.requester.request_blocking(&request, left),
         };
         drop(counted);
         match reply {
@@ -317,6 +341,8 @@ struct Tried {
     /// Have as many calls as they take; the error is the last one's.
     full: Vec<String>,
     busy: Option<CallError>,
+    /// The last one died over it; only a method that may run twice is tried on.
+    died: Option<CallError>,
 }
 
 impl Tried {
@@ -334,6 +360,11 @@ impl Tried {
     fn draining(&mut self, chosen: &Chosen<'_>, links: &Links) {
         links.avoid(&chosen.card.instance);
         self.not.push(chosen.card.instance.clone());
+    }
+
+    fn died(&mut self, chosen: &Chosen<'_>, died: CallError) {
+        self.not.push(chosen.card.instance.clone());
+        self.died = Some(died);
     }
 
     fn not_sent(&mut self, Chosen { card, link }: &Chosen<'_>, links: &Links) {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::bus::Peer;
-use crate::wire::{Code, Fault, to_vec};
+use crate::wire::{Code, Fault, MAX_CALL_DEPTH, to_vec};
 
 /// How many calls a plugin takes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -24,12 +24,23 @@ pub(super) struct Limits {
     pub(super) queue: usize,
 }
 
+impl Limits {
+    /// How many calls may run beyond these, each as a part of one that runs here already.
+    ///
+    /// They must not wait for it. As many as run may each have made one, and one may be as deep as calls may be.
+    pub(super) fn beyond(self) -> usize {
+        self.concurrency.max(MAX_CALL_DEPTH as usize)
+    }
+}
+
 /// Lets calls in, as many as may run.
 #[derive(Debug)]
 pub(super) struct Admission {
     limits: Limits,
     /// Calls that could run now.
     free: AtomicUsize,
+    /// Calls that could run beyond those.
+    beyond: AtomicUsize,
     /// Somebody waits: what becomes free is handed on.
     queued: AtomicBool,
     queue: Mutex<Queue>,
@@ -46,7 +57,10 @@ pub(super) enum Admitted {
 
 /// Lets one call run; whoever waits longest gets it next.
 #[derive(Debug)]
-pub(super) struct Pass(Arc<Admission>);
+pub(super) struct Pass {
+    admission: Arc<Admission>,
+    beyond: bool,
+}
 
 /// A place in the line.
 #[derive(Debug)]
@@ -74,7 +88,8 @@ impl Caller {
 impl Admission {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
         let (free, queued) = (AtomicUsize::new(limits.concurrency), AtomicBool::new(false));
-        Arc::new(Self { limits, free, queued, queue: Mutex::default() })
+        let beyond = AtomicUsize::new(limits.beyond());
+        Arc::new(Self { limits, free, beyond, queued, queue: Mutex::default() })
     }
 
     /// Lets a call of that peer in, or says where it waits.
@@ -85,6 +100,14 @@ impl Admission {
             return Admitted::Now(pass);
         }
         self.line_up(Caller::of(peer))
+    }
+
+    /// Lets a call in that is a part of one that runs here, and would wait for itself.
+    pub(super) fn admit_nested(self: &Arc<Self>) -> Admitted {
+        match self.try_pass().or_else(|| self.try_beyond()) {
+            Some(pass) => Admitted::Now(pass),
+            None => Admitted::Full,
+        }
     }
 
     /// What callers are told that cannot even wait.
@@ -113,8 +136,11 @@ impl Admission {
 
     // To be dropped without the lock, where it is.
     fn try_pass(self: &Arc<Self>) -> Option<Pass> {
-        let taken = self.free.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |free| free.checked_sub(1));
-        taken.ok().map(|_| Pass(Arc::clone(self)))
+        take_one(&self.free).then(|| Pass { admission: Arc::clone(self), beyond: false })
+    }
+
+    fn try_beyond(self: &Arc<Self>) -> Option<Pass> {
+        take_one(&self.beyond).then(|| Pass { admission: Arc::clone(self), beyond: true })
     }
 
     /// Hands what is free to whoever is next.
@@ -138,10 +164,19 @@ impl Admission {
     }
 }
 
+/// Counts down, where there is anything left.
+fn take_one(left: &AtomicUsize) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.0.free.fetch_add(1, Ordering::SeqCst);
-        self.0.hand_on();
+        if self.beyond {
+            self.admission.beyond.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.admission.free.fetch_add(1, Ordering::SeqCst);
+            self.admission.hand_on();
+        }
     }
 }
 
@@ -245,6 +280,24 @@ mod tests {
 
     fn is_called(waiting: &Waiting) -> bool {
         !waiting.called.is_empty()
+    }
+
+    #[test]
+    fn a_part_of_a_call_that_runs_does_not_wait_for_it() {
+        let admission = admission(1, 1);
+        let Admitted::Now(outer) = admission.admit(peer(1)) else { panic!("one may run") };
+        let next = waits(&admission, 1);
+        let nested = || match admission.admit_nested() {
+            Admitted::Now(pass) => pass,
+            other => panic!("{other:?}"),
+        };
+        let parts: Vec<Pass> = (0..MAX_CALL_DEPTH).map(|_| nested()).collect();
+        assert!(matches!(admission.admit_nested(), Admitted::Full));
+        drop(parts);
+        assert!(!is_called(&next), "the room beyond is for parts of calls alone");
+        drop(nested());
+        drop(outer);
+        assert!(is_called(&next));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Putting a plugin together.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::ServeError;
 use super::admission::Limits;
-use super::environment::Environment;
+use super::environment::{Environment, directory_of};
 use super::handler::{self, AsyncHandler, Handler, Made, Prepare};
 use super::here::Pace;
 use super::schema;
@@ -168,10 +169,21 @@ impl Plugin {
         call: &Endpoint,
         survey: Option<&Endpoint>,
     ) -> Result<Server, ServeError> {
+        self.start_on(directory_of(call), (name, instance), call, survey)
+    }
+
+    /// As [`start`](Self::start), on the bus in that directory.
+    pub(super) fn start_on(
+        self,
+        bus: &Path,
+        who: (&str, &str),
+        call: &Endpoint,
+        survey: Option<&Endpoint>,
+    ) -> Result<Server, ServeError> {
         let plugin = self.checked()?;
         let replier = Replier::listen_on(plugin.lane, call, server::room(plugin.limits()))?;
         let respondent = survey.map(Respondent::dial).transpose()?;
-        Server::start(plugin, (name, instance), replier, respondent)
+        Server::start(plugin, who, bus, replier, respondent)
     }
 
     pub(super) fn checked(mut self) -> Result<Self, ServeError> {

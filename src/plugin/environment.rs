@@ -1,6 +1,7 @@
 //! Who the plugin is and where it listens, by what its process was given.
 
 use std::env;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ServeError;
@@ -12,6 +13,8 @@ pub(super) struct Environment {
     pub(super) name: String,
     pub(super) instance: String,
     pub(super) call: Endpoint,
+    /// The directory of its bus.
+    pub(super) bus: PathBuf,
     /// Where the supervisor asks; `None` for a plugin that was started by hand.
     pub(super) survey: Option<Endpoint>,
     /// How long it serves on without a supervisor; `None` for ever.
@@ -30,10 +33,13 @@ impl Environment {
         let name = need("PLUGBUS_NAME")?;
         check_plugin_name(&name)?;
         let endpoint = |name| need(name)?.parse().map_err(ServeError::Bus);
+        let call: Endpoint = endpoint("PLUGBUS_CALL_URL")?;
+        let bus = env::var_os("PLUGBUS_BUS_DIR").map_or_else(|| directory_of(&call).to_owned(), PathBuf::from);
         Ok(Self {
             name,
             instance: need("PLUGBUS_INSTANCE")?,
-            call: endpoint("PLUGBUS_CALL_URL")?,
+            call,
+            bus,
             survey: Some(endpoint("PLUGBUS_SURVEY_URL")?),
             orphan_timeout: orphan_timeout()?,
             own_bus: None,
@@ -47,7 +53,15 @@ impl Environment {
         bus.create()?;
         let instance = new_instance();
         let call = bus.endpoint(own_name, &instance)?;
-        Ok(Self { name: own_name.to_owned(), instance, call, survey: None, orphan_timeout: None, own_bus: Some(bus) })
+        Ok(Self {
+            name: own_name.to_owned(),
+            instance,
+            call,
+            bus: bus.path().to_owned(),
+            survey: None,
+            orphan_timeout: None,
+            own_bus: Some(bus),
+        })
     }
 }
 
@@ -71,6 +85,11 @@ fn check_protocol(oldest: &str, newest: Option<&str>) -> Result<(), ServeError> 
     };
     let problem = format!("is {oldest}: the supervisor speaks {theirs}, this plugin {}; {advice}", Protocols::OWN);
     Err(ServeError::Environment { name, problem })
+}
+
+/// The bus directory that an endpoint is in.
+pub(super) fn directory_of(endpoint: &Endpoint) -> &Path {
+    endpoint.path().parent().unwrap_or(endpoint.path())
 }
 
 fn orphan_timeout() -> Result<Option<Duration>, ServeError> {

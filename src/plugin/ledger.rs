@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::cancel::Cancel;
+use super::cancel::{Cancel, Early};
 use super::stream::Streams;
 use super::tally::Tally;
 use crate::wire::{Load, Phase, Stats};
@@ -28,6 +28,7 @@ pub(super) struct Ledger {
     /// Somebody waits for that.
     wanted_quiet: AtomicBool,
     quiet: Notify,
+    early: Early,
 }
 
 #[derive(Debug)]
@@ -67,8 +68,14 @@ impl Ledger {
     fn enter(self: &Arc<Self>, started: Instant, deadline: Option<Instant>, id: Option<&str>) -> Ticket {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let cancel = Cancel::default();
-        let running = Running { started, deadline, id: id.map(str::to_owned), cancel: cancel.clone() };
-        self.lock().insert(number, running);
+        let call = Running { started, deadline, id: id.map(str::to_owned), cancel: cancel.clone() };
+        let mut running = self.lock();
+        running.insert(number, call);
+        // Under the lock: a cancellation either finds the call or is found by it.
+        if id.is_some_and(|id| self.early.takes(id, started)) {
+            cancel.tell();
+        }
+        drop(running);
         let is_stream = deadline.is_none();
         let deadline = deadline.unwrap_or(started);
         Ticket { ledger: Arc::clone(self), number, cancel, started, deadline, is_stream, begun: false }
@@ -90,6 +97,9 @@ impl Ledger {
         for call in running.values().filter(|call| call.id.as_deref() == Some(id)) {
             call.cancel.tell();
             found = true;
+        }
+        if !found {
+            self.early.note(id);
         }
         found
     }

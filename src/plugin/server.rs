@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::builder::{Method, Plugin};
 use super::builtin::{self, Then};
 use super::call::{Call, Next};
 use super::environment::Environment;
+use super::home::Home;
 use super::ledger::{Ledger, Ticket};
 use super::orphan;
 use super::pulse::{self, Identity};
@@ -32,8 +34,8 @@ const SPARE: usize = 8;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How many requests the socket is to have room for.
-pub(super) fn room(Limits { concurrency, queue }: Limits) -> usize {
-    concurrency + queue + SPARE
+pub(super) fn room(limits: Limits) -> usize {
+    limits.concurrency + limits.queue + limits.beyond() + SPARE
 }
 
 /// A plugin that is being served.
@@ -61,6 +63,7 @@ impl Server {
     pub(super) fn start(
         plugin: Plugin,
         (name, instance): (&str, &str),
+        directory: &Path,
         replier: Replier,
         respondent: Option<Respondent>,
     ) -> Result<Self, ServeError> {
@@ -82,6 +85,7 @@ impl Server {
             methods,
             admission,
             ledger: Arc::clone(&ledger),
+            home: Arc::new(Home::new(instance, directory, Arc::clone(&ledger))),
             stop: stop.clone(),
             runtime: Handle::current(),
         });
@@ -121,6 +125,7 @@ struct Desk {
     methods: BTreeMap<String, Arc<Method>>,
     admission: Arc<Admission>,
     ledger: Arc<Ledger>,
+    home: Arc<Home>,
     stop: watch::Sender<bool>,
     runtime: Handle,
 }
@@ -165,7 +170,7 @@ impl Desk {
             }
             Accepted::OfStream { asked, params, ttl } => asked.of(self.ledger.streams(), incoming, params, ttl),
             Accepted::Run { method, params, ticket, trail, admitted } => {
-                let (mut context, method) = (Context::new(&ticket, &self.ledger, trail), Arc::clone(method));
+                let (mut context, method) = (Context::new(&ticket, &self.home, trail), Arc::clone(method));
                 if method.info.streams.is_some() {
                     context.opens_stream(Life::new(&method.tally, ticket.started()));
                 }
@@ -206,7 +211,11 @@ impl Desk {
         let Some(method) = self.methods.get(request.head.method) else {
             return refuse(Code::NoMethod, self.no_method(request.head.method));
         };
-        let admitted = match self.admission.admit(incoming.peer()) {
+        let admitted = match trail.leads_through(&self.who.instance) {
+            true => self.admission.admit_nested(),
+            false => self.admission.admit(incoming.peer()),
+        };
+        let admitted = match admitted {
             Admitted::Now(pass) => Next::Start(pass),
             Admitted::Waits(waiting) => Next::Wait(waiting),
             Admitted::Full => {
@@ -215,6 +224,9 @@ impl Desk {
             }
         };
         let ticket = self.ledger.begin(request.head.id, request.head.ttl);
+        if ticket.cancel().is_told() {
+            return refuse(Code::Cancelled, "the call was cancelled before it began".into());
+        }
         let params = request.params.range_in(incoming.body());
         Accepted::Run { method, params, ticket, trail, admitted }
     }
@@ -244,8 +256,8 @@ pub(super) fn run_process(plugin: Plugin, environment: &Environment) -> Result<(
         // Before the endpoint exists: a plugin that can be found can be told to stop.
         let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
-        let Environment { name, instance, call, survey, .. } = environment;
-        let server = plugin.start(name, instance, call, survey.as_ref())?;
+        let Environment { name, instance, call, survey, bus, .. } = environment;
+        let server = plugin.start_on(bus, (name, instance), call, survey.as_ref())?;
         let stopper = server.stopper();
         if let (Some(presence), Some(patience)) = (server.presence.clone(), environment.orphan_timeout) {
             tokio::spawn(leave_when_orphaned(presence, patience, stopper.clone()));
@@ -279,7 +291,7 @@ fn signals(error: std::io::Error) -> ServeError {
     ServeError::System("listen to signals", error)
 }
 
-fn runtime() -> std::io::Result<Runtime> {
+pub(super) fn runtime() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     Builder::new_multi_thread().worker_threads(cores.min(4)).enable_all().build()
 }

@@ -39,6 +39,7 @@ fn card(plugin: &PluginProcess, name: &str, instance: &str, pid: u32) -> Card {
         version: String::new(),
         process: ProcessId::of(pid).unwrap(),
         protocol: 1,
+        protocol_max: None,
         url: plugin.endpoint().to_string(),
         methods: vec![MethodInfo::new("revert")],
     }

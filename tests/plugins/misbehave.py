@@ -24,15 +24,16 @@ Moods:
   close-output      closes stdout and stderr
   exclusive=FILE    holds a lock on FILE while it lives; writes to FILE.twice where somebody else holds it
 
-Methods: echo, note (adds a line to the file it is given), note_and_hang (the same, and never replies), spin
-(never returns: no replies, no answers), printed (lines of the flood so far).
+Methods: echo, note (adds a line to the file it is given), note_and_hang (the same, and never replies),
+reply_and_die (kills itself right after its reply), spin (never returns: no replies, no answers), printed (lines of the
+flood so far).
 """
 
 import faulthandler, fcntl, os, pathlib, select, signal, socket, struct, subprocess, sys, threading, time
 
 MOODS = dict(word.partition("=")[::2] for word in os.environ.get("MISBEHAVE", "").split())
 NAME, INSTANCE = os.environ["PLUGBUS_NAME"], os.environ["PLUGBUS_INSTANCE"]
-METHODS = ["echo", "note", "note_and_hang", "spin", "printed"]
+METHODS = ["echo", "note", "note_and_hang", "reply_and_die", "spin", "printed"]
 REPLIER, RESPONDENT = 0x31, 0x63
 READY_AT = time.monotonic() + float(MOODS.get("ready-after", 0))
 printed = told = 0
@@ -171,6 +172,9 @@ def serve(connection, ids, body):
         note(params)
     if method == "note_and_hang":
         return
+    if method == "reply_and_die":
+        connection.send(ids, pack({"v": 1, "result": params}))
+        os.kill(os.getpid(), signal.SIGKILL)
     results = {"echo": lambda: params, "note": lambda: INSTANCE, "printed": lambda: printed}
     reply = {"v": 1, "error": {"code": "no_method", "message": "no such method"}}
     if method in results:

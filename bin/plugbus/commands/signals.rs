@@ -32,13 +32,25 @@ impl Interrupts {
     }
 }
 
+/// Runs until it ends or a signal ends it, which drops it and is an error.
+pub(super) fn or_interrupted<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    runtime()?.block_on(async {
+        let mut interrupts = Interrupts::new()?;
+        tokio::select! {
+            ended = work => ended,
+            signal = interrupts.next() => Err(CommandError::Cancelled(signal)),
+        }
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(CommandError::system("start the runtime"))
+}
+
 /// Runs until it ends or somebody presses Ctrl-C, which is how one ends it.
 pub(super) fn until_interrupted(work: impl Future<Output = Result<(), CommandError>>) -> Result<(), CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::system("start the runtime"))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let mut interrupts = Interrupts::new()?;
         tokio::select! {
             ended = work => ended,

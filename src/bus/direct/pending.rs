@@ -22,6 +22,9 @@ use crate::bus::{Body, RequestError};
 /// millisecond; a loaded machine gets a few hundred.
 pub(super) const CONNECT_WAIT: Duration = Duration::from_millis(500);
 
+/// How long a message whose reply nobody waits for may wait to be sent.
+const TOLD: Duration = Duration::from_secs(5);
+
 /// What one read takes at most: all that a busy connection has.
 pub(super) const SCRATCH: usize = 64 * 1024;
 
@@ -87,8 +90,17 @@ impl Pending {
             state.alarm = Some(limit);
             state.wake_driver();
         }
-        state.seats.insert(id, Seat { sent: begun, deadline, outcome: None, waker: waker.cloned() });
+        state.seats.insert(id, Seat { sent: begun, deadline, outcome: None, waker: waker.cloned(), waits: true });
         Ok(id)
+    }
+
+    /// Sends a request whose reply nobody waits for, behind all that was sent before.
+    pub(super) fn tell(&self, body: &[u8]) {
+        if let Ok(id) = self.begin(body, Instant::now() + TOLD, None)
+            && let Some(seat) = self.lock().seats.get_mut(&id)
+        {
+            seat.waits = false;
+        }
     }
 
     /// Sends the request, and lines up what the socket does not take; whether it has taken anything.
@@ -254,6 +266,7 @@ impl Pending {
                 alarm = Some(alarm.map_or(limit, |alarm| alarm.min(limit)));
             }
         }
+        state.seats.retain(|_, seat| seat.waits || seat.outcome.is_none());
         state.alarm = alarm;
         drop(state);
         woken.into_iter().for_each(Waker::wake);

@@ -18,7 +18,7 @@ use super::state::Outcome;
 use super::task::{self, Waiting};
 use super::{lock, socket};
 use crate::bus::counterpart::Counterpart;
-use crate::bus::{Endpoint, RequestError};
+use crate::bus::{Endpoint, Farewell, RequestError};
 use crate::wire::MAX_MESSAGE;
 
 /// How soon a listener with a full backlog is tried again; nothing reports that it has room.
@@ -72,16 +72,21 @@ impl Requester {
         lock(&self.connections).iter().any(|(_, pending)| pending.is_lost())
     }
 
-    pub(in crate::bus) async fn request(&self, body: &[u8], timeout: Duration) -> Outcome {
+    pub(in crate::bus) async fn request(
+        &self,
+        body: &[u8],
+        timeout: Duration,
+        farewell: Option<Farewell<'_>>,
+    ) -> Outcome {
         let deadline = check(body, timeout)?;
         let runtime = Handle::try_current().map_or_else(|_| own_runtime(), Ok)?;
         if let Some(pending) = self.first(Home::Runtime(runtime.id())) {
             drop(runtime);
-            return Waiting::new(pending, body, deadline).await;
+            return Waiting::new(pending, body, deadline, farewell).await;
         }
         let pending = self.connect_async(&runtime, deadline).await?;
         let _ = self.first.set((Home::Runtime(runtime.id()), Arc::clone(&pending)));
-        Waiting::new(&pending, body, deadline).await
+        Waiting::new(&pending, body, deadline, farewell).await
     }
 
     pub(in crate::bus) fn request_blocking(&self, body: &[u8], timeout: Duration) -> Outcome {

@@ -96,6 +96,8 @@ pub(super) struct Seat {
     pub(super) deadline: Instant,
     pub(super) outcome: Option<Outcome>,
     pub(super) waker: Option<Waker>,
+    /// Somebody waits for the outcome, and then gives the seat up.
+    pub(super) waits: bool,
 }
 
 /// Takes a request out of the line where nothing of it has been written.
@@ -200,6 +202,10 @@ impl State {
     pub(super) fn seat(&mut self, id: u32, outcome: Outcome) -> Option<Waker> {
         // An id that never was, a second reply to one, or a reply nobody waits for any more.
         let seat = self.seats.get_mut(&id).filter(|seat| seat.outcome.is_none())?;
+        if !seat.waits {
+            self.seats.remove(&id);
+            return None;
+        }
         seat.outcome = Some(outcome);
         seat.waker.take()
     }

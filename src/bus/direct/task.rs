@@ -19,13 +19,14 @@ use tokio::time::{Sleep, sleep_until};
 use super::pending::{Pending, Read};
 use super::socket::Wait;
 use super::state::{Outcome, Phase};
-use crate::bus::RequestError;
+use crate::bus::{Farewell, RequestError};
 
 /// A request under way from its first poll on; dropped, it abandons it.
 pub(super) struct Waiting<'a> {
     pending: &'a Pending,
     body: &'a [u8],
     deadline: Instant,
+    farewell: Option<Farewell<'a>>,
     stage: Stage,
 }
 
@@ -37,8 +38,13 @@ enum Stage {
 }
 
 impl<'a> Waiting<'a> {
-    pub(super) fn new(pending: &'a Pending, body: &'a [u8], deadline: Instant) -> Self {
-        Self { pending, body, deadline, stage: Stage::New }
+    pub(super) fn new(
+        pending: &'a Pending,
+        body: &'a [u8],
+        deadline: Instant,
+        farewell: Option<Farewell<'a>>,
+    ) -> Self {
+        Self { pending, body, deadline, farewell, stage: Stage::New }
     }
 }
 
@@ -67,8 +73,10 @@ impl Future for Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Stage::Begun(id) = self.stage {
-            let _: RequestError = self.pending.lock().give_up(id);
+        let Stage::Begun(id) = self.stage else { return };
+        let given_up = self.pending.lock().give_up(id);
+        if let (RequestError::TimedOut, Some(farewell)) = (given_up, self.farewell) {
+            self.pending.tell(&farewell());
         }
     }
 }

@@ -10,7 +10,16 @@ fn card(name: &str) -> Card {
     let instance = new_instance();
     let url = format!("ipc:///x/{name}");
     let process = ProcessId::own();
-    Card { name: name.into(), instance, version: "1".into(), process, protocol: 1, protocol_max: None, url, methods: vec![] }
+    Card {
+        name: name.into(),
+        instance,
+        version: "1".into(),
+        process,
+        protocol: 1,
+        protocol_max: None,
+        url,
+        methods: vec![],
+    }
 }
 
 #[test]

@@ -21,12 +21,15 @@ use super::gate::Gate;
 use super::peers::Peers;
 use super::{MAX_FRAME, RECONNECT, library, refused};
 use crate::bus::counterpart::Counterpart;
-use crate::bus::{Body, BusError, Endpoint, RequestError};
+use crate::bus::{Body, BusError, Endpoint, Farewell, RequestError};
 use crate::wire::MAX_MESSAGE;
 
 /// How long a request waits for a connection that is not yet there. A live listener greets within a
 /// millisecond; a loaded machine gets a few hundred.
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a message whose reply nobody waits for may wait to be sent, and to be answered.
+const TOLD: Duration = Duration::from_secs(5);
 
 /// Sends requests to one endpoint, any number at a time.
 #[derive(Debug)]
@@ -86,23 +89,45 @@ impl Requester {
     }
 
     /// Wakes from NNG's threads; the timeout counts in whole milliseconds.
-    pub(in crate::bus) async fn request(&self, body: &[u8], timeout: Duration) -> Result<Body, RequestError> {
+    pub(in crate::bus) async fn request(
+        &self,
+        body: &[u8],
+        timeout: Duration,
+        farewell: Option<Farewell<'_>>,
+    ) -> Result<Body, RequestError> {
         if body.len() > MAX_MESSAGE {
             return Err(RequestError::TooLarge(body.len()));
         }
-        let idle = self.shared.lock().pop();
-        let slot = match idle {
-            Some(slot) => slot,
-            None => Slot::new(&self.shared).map_err(refusal)?,
-        };
+        let slot = self.shared.slot().map_err(refusal)?;
         let posted = slot.post(Message::from(body), timeout, self.is_connected());
-        let exchange = Exchange { slot: Some(slot), settled: false };
+        let exchange = Exchange { slot: Some(slot), settled: false, farewell };
         posted.map_err(refusal)?;
         exchange.await
     }
 }
 
 impl Shared {
+    fn slot(self: &Arc<Self>) -> Result<Slot, nng::Error> {
+        let idle = self.lock().pop();
+        idle.map_or_else(|| Slot::new(self), Ok)
+    }
+
+    /// Sends a request whose reply nobody waits for.
+    fn tell(self: &Arc<Self>, body: &[u8]) {
+        let Ok(slot) = self.slot() else { return };
+        if slot.post(Message::from(body), TOLD, true).is_err() {
+            return;
+        }
+        let state = Arc::clone(&slot.state);
+        let mut progress = state.lock();
+        if progress.is_quiet() {
+            drop(progress);
+            self.put(slot);
+        } else {
+            progress.abandoned = Some(slot);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -249,22 +274,25 @@ impl Shared {
 }
 
 /// A posted request: waits for its outcome, gives its slot back.
-struct Exchange {
+struct Exchange<'a> {
     slot: Option<Slot>,
     /// No reply will come any more.
     settled: bool,
+    /// For the other side, where nobody waited for the outcome.
+    farewell: Option<Farewell<'a>>,
 }
 
-impl Future for Exchange {
+impl Future for Exchange<'_> {
     type Output = Result<Body, RequestError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { slot: Some(slot), settled } = &mut *self else {
+        let Self { slot: Some(slot), settled, farewell } = &mut *self else {
             return Poll::Pending;
         };
         let mut progress = slot.state.lock();
         if let Some(outcome) = progress.outcome() {
             *settled = !matches!(outcome, Err(RequestError::TimedOut));
+            *farewell = None;
             return Poll::Ready(outcome);
         }
         progress.waker = Some(context.waker().clone());
@@ -281,7 +309,7 @@ impl Future for Exchange {
     }
 }
 
-impl Drop for Exchange {
+impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         let Some(slot) = self.slot.take() else { return };
         let state = Arc::clone(&slot.state);
@@ -292,9 +320,14 @@ impl Drop for Exchange {
             home.reply_unread.store(true, Ordering::Relaxed);
         }
         if progress.is_quiet() {
+            // Sent, and nobody has got round to posting the receive.
+            let unanswered = matches!((&progress.send, &progress.receive), (Step::Done(Ok(())), Step::Idle));
             drop(progress);
             if let Some(home) = home {
                 home.put(slot);
+                if let Some(farewell) = self.farewell.filter(|_| unanswered) {
+                    home.tell(&farewell());
+                }
             }
             return;
         }
@@ -307,6 +340,9 @@ impl Drop for Exchange {
         // Where the socket is being closed, that ends it as well.
         if let (Some(receive), Some(_open)) = (receive, gate.pass()) {
             receive.cancel();
+        }
+        if let (Some(farewell), Some(home)) = (self.farewell, home) {
+            home.tell(&farewell());
         }
     }
 }

@@ -73,7 +73,8 @@ impl Served {
         let server = plugin.start("s", &instance, &call, None).unwrap();
         let (name, process, url) = ("s".to_owned(), ProcessId::own(), call.to_string());
         let (version, methods) = (info.version, info.methods);
-        directory.publish(&Card { name, instance, version, process, protocol: 1, url, methods }).unwrap();
+        let card = Card { name, instance, version, process, protocol: 1, protocol_max: None, url, methods };
+        directory.publish(&card).unwrap();
         Self { root, server }
     }
 

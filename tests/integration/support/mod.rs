@@ -1,5 +1,6 @@
 //! Starts what a test needs, waits for conditions, ends what it started.
 
+mod calling;
 mod command;
 mod eventually;
 mod plugins;
@@ -9,6 +10,7 @@ mod raw;
 mod stage;
 mod tools;
 
+pub(crate) use calling::{noted, with_calls};
 pub(crate) use command::{Bench, TEXT, exit_code, running, send};
 pub(crate) use eventually::{eventually, eventually_or};
 pub(crate) use plugins::{PATIENT, QUICK, misbehaving, plugin, sdk_plugin, sdk_plugin_of, text_plugin};

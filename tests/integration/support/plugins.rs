@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use plugbus::plugin::{Context, Failure, Plugin};
 
+use super::calling::with_calls;
+
 /// Fast enough that silence is noticed soon, slow enough that a busy machine is not taken for it.
 pub(crate) const QUICK: &str = "[survey]\ninterval = '250ms'\ndeadline = '250ms'\nmisses = 3\n";
 
@@ -90,5 +92,5 @@ fn act_as_plugin() {
         .method("echo", "Gives back what it is given.", |text: String| Ok::<_, Failure>(text))
         .method("swallow", "Takes anything.", |_: serde_json::Value| Ok::<_, Failure>(()))
         .method("panic", "Panics.", |text: String| -> Result<String, Failure> { panic!("{text}") });
-    plugin.serve().unwrap();
+    with_calls(plugin).serve().unwrap();
 }

@@ -1,6 +1,7 @@
 //! `plugbus call`: one call from the shell.
 //!
-//! Blocking from end to end: a runtime would take longer to start than the call itself.
+//! What is looked up before is looked up on this thread; the call itself is a future, for a signal to drop: that
+//! cancels it.
 
 mod check;
 mod input;
@@ -20,6 +21,7 @@ use plugbus::wire::{InvalidTraceparent, MethodInfo, Schema, Streams, Traceparent
 use serde_json::Value;
 
 use self::params::Param;
+use super::signals::or_interrupted;
 use super::{describe, lookup};
 use crate::args::Call;
 use crate::error::CommandError;
@@ -52,7 +54,7 @@ pub(super) fn run(settings: &Settings, args: &Call) -> Result<(), CommandError> 
     if streams.is_some() {
         return stream::read(request, &params, args.output);
     }
-    let result = request.call_raw(&params).map_err(explain)?;
+    let result = or_interrupted(async { request.into_async().call_raw(&params).await.map_err(explain) })?;
     output::print_raw(|out| result::write(out, &result, args.output))
 }
 

@@ -122,5 +122,5 @@ fn accept(listener: &UnixListener) -> Raw {
 type Way = fn(&Requester, &[u8], Duration) -> Result<Body, RequestError>;
 
 fn ways() -> [Way; 2] {
-    [|requester, body, timeout| block_on(requester.request(body, timeout)), Requester::request_blocking]
+    [|requester, body, timeout| block_on(requester.request(body, timeout, None)), Requester::request_blocking]
 }
