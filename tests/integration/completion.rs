@@ -37,7 +37,7 @@ fn bash_offers_what_is_on_the_bus() {
     let bus = Bench::with_text();
     let instance = bus.json(&["describe", "text"])[0]["instances"][0].as_str().unwrap().to_owned();
     for (words, offered) in [
-        (&["plugbus", "call", "text.r"][..], &["text.revert", "text.revert_each"][..]),
+        (&["plugbus", "call", "text.rev"][..], &["text.revert", "text.revert_each"][..]),
         (&["plugbus", "call", "sl"], &["slow_revert"]),
         (&["plugbus", "call", "supervisor.resta"], &["supervisor.restart"]),
         (&["plugbus", "call", "text.wrap", "w"], &["width="]),
@@ -76,14 +76,14 @@ fn offered(bus: &Bench, program: &str, args: &[&str]) -> Option<String> {
 #[test]
 fn fish_and_zsh_offer_methods_with_what_they_are_for() {
     let bus = Bench::with_text();
-    let fish = "plugbus completions fish | source; complete -C 'plugbus call text.r'";
+    let fish = "plugbus completions fish | source; complete -C 'plugbus call text.rev'";
     if let Some(found) = offered(&bus, "fish", &["--no-config", "-c", fish]) {
         assert!(found.starts_with("text.revert\tReverses a text"), "{found}");
     }
     // Pressing Tab takes a terminal; what is looked at is what the script would be given.
     let zsh = "autoload -Uz compinit && compinit -u; source <(plugbus completions zsh) || exit 1; \
                (( $+functions[_clap_dynamic_completer_plugbus] )) && \
-               PLUGBUS_COMPLETE=zsh _CLAP_COMPLETE_INDEX=2 plugbus -- plugbus call text.r";
+               PLUGBUS_COMPLETE=zsh _CLAP_COMPLETE_INDEX=2 plugbus -- plugbus call text.rev";
     if let Some(found) = offered(&bus, "zsh", &["-f", "-c", zsh]) {
         assert!(found.starts_with("text.revert:Reverses a text"), "{found}");
     }
