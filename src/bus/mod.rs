@@ -17,6 +17,7 @@ mod direct;
 mod directory;
 mod endpoint;
 mod error;
+mod lane;
 mod nng;
 mod peer;
 mod process_id;
@@ -42,9 +43,10 @@ pub use directory::{BusDir, BusLock};
 pub(crate) use directory::{NOFOLLOW, read_own};
 pub use endpoint::Endpoint;
 pub use error::{BusError, RequestError};
+#[cfg(feature = "supervisor")]
+pub(crate) use lane::LANE;
+pub use lane::Lane;
 pub use nng::{Answers, PeerEvent, Publisher, Subscriber, Surveyor};
 pub use peer::Peer;
 pub use process_id::ProcessId;
-#[cfg(feature = "supervisor")]
-pub(crate) use roles::LANE;
-pub use roles::{Farewell, Incoming, Lane, Replier, Requester, Respondent, Turn};
+pub use roles::{Farewell, Incoming, Replier, Requester, Respondent, Turn};

@@ -1,6 +1,5 @@
 //! One call: find an instance, send it once, wait for the reply.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,14 +7,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tracing::Instrument as _;
 
+mod answer;
+mod tried;
+
+use self::answer::{Answer, Refused};
+use self::tried::Tried;
 use super::call_id;
 use super::discovery::{Age, Cards, SUPERVISOR, Target};
-use super::links::{Chosen, Held, Links};
+use super::links::Chosen;
 use super::span::Traced;
-use super::stream::{Line, Reader, Writer};
+use super::stream::{Reader, Writer};
 use super::{Bus, CallError};
-use crate::bus::{Body, Card, RequestError};
-use crate::wire::{Code, CodecError, Fault, Protocols, Raw, Reply, RequestHead, Trail, from_slice};
+use crate::bus::{Card, RequestError};
+use crate::wire::{Code, Fault, Protocols, Raw, RequestHead, Trail, from_slice};
 
 /// What a call may take unless its caller says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -329,71 +333,6 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The instances that did not take a call.
-#[derive(Default)]
-struct Tried {
-    /// Gone, or about to go.
-    not: Vec<String>,
-    /// Not yet connected.
-    late: Vec<Card>,
-    /// Lost their connection, and may take another one.
-    lost: Vec<String>,
-    /// Have as many calls as they take; the error is the last one's.
-    full: Vec<String>,
-    busy: Option<CallError>,
-    /// The last one died over it; only a method that may run twice is tried on.
-    died: Option<CallError>,
-}
-
-impl Tried {
-    fn may_take_it(&self, card: &Card) -> bool {
-        let full = self.full.contains(&card.instance);
-        !full && !self.not.contains(&card.instance) && !self.late.iter().any(|late| late.instance == card.instance)
-    }
-
-    fn busy(&mut self, chosen: &Chosen<'_>, links: &Links, error: CallError) {
-        links.refused(&chosen.card.instance);
-        self.full.push(chosen.card.instance.clone());
-        self.busy = Some(error);
-    }
-
-    fn draining(&mut self, chosen: &Chosen<'_>, links: &Links) {
-        links.avoid(&chosen.card.instance);
-        self.not.push(chosen.card.instance.clone());
-    }
-
-    fn died(&mut self, chosen: &Chosen<'_>, died: CallError) {
-        self.not.push(chosen.card.instance.clone());
-        self.died = Some(died);
-    }
-
-    fn not_sent(&mut self, Chosen { card, link }: &Chosen<'_>, links: &Links) {
-        if !link.requester.is_lost() {
-            self.late.push((*card).clone());
-            return;
-        }
-        links.forget(&card.instance);
-        // A connection breaks without its plugin, too (over a message that was too large): the second time, or
-        // where the process is gone, it is the plugin.
-        let gone = self.lost.contains(&card.instance) || !card.process.is_alive();
-        let place = if gone { &mut self.not } else { &mut self.lost };
-        place.push(card.instance.clone());
-    }
-
-    /// Gives those that are late another try, while they are there; whether there are any.
-    ///
-    /// Such a plugin may be frozen or starved for a moment only. Each try waits for a connection.
-    fn late_again(&mut self, cards: &Cards, links: &Links) -> bool {
-        let is_there = |late: &Card| late.process.is_alive() && cards.iter().any(|listed| listed.card == *late);
-        let (there, gone): (Vec<_>, Vec<_>) = self.late.drain(..).partition(is_there);
-        for card in gone {
-            links.forget(&card.instance);
-            self.not.push(card.instance);
-        }
-        !there.is_empty()
-    }
-}
-
 /// What the supervisor's method `wait` takes.
 #[derive(Serialize)]
 struct Wait<'a> {
@@ -404,90 +343,10 @@ struct Wait<'a> {
     not: &'a [String],
 }
 
-/// Why an instance did not answer the call.
-enum Refused {
-    /// It could not be reached: another instance may.
-    NotSent,
-    /// It is about to go, and promises not to have started the call.
-    Draining,
-    /// It has as many calls as it takes, and promises not to have started this one.
-    Busy(CallError),
-    /// For a reason that is the caller's to know.
-    For(CallError),
-}
-
-impl From<CallError> for Refused {
-    fn from(error: CallError) -> Self {
-        Self::For(error)
-    }
-}
-
 /// What it says where waiting is of no use.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct NoUse {
     kind: String,
     nearest: Vec<String>,
-}
-
-/// A result, still in the message it came in.
-struct Answer {
-    plugin: String,
-    body: Body,
-    /// `None` where it was left out.
-    result: Option<Range<usize>>,
-    /// Where it has opened a stream, and whether that takes items.
-    line: Option<(Arc<Line>, bool)>,
-}
-
-impl Answer {
-    fn read(card: &Card, link: &Held<'_>, body: Body, asks: (Duration, Waits)) -> Result<Self, Refused> {
-        let fault = match Reply::decode(&body) {
-            Ok(Reply::Result(result)) => {
-                let result = result.range_in(&body);
-                return Ok(Self { plugin: card.name.clone(), body, result, line: None });
-            }
-            Ok(Reply::Error(fault)) => fault,
-            Ok(Reply::Stream(opened)) => {
-                let line = (Arc::new(Line::new(opened.id, card, link.share(), asks)), opened.credit.is_some());
-                return Ok(Self { plugin: card.name.clone(), body, result: None, line: Some(line) });
-            }
-            Err(error) => return Err(unreadable(card, error).into()),
-        };
-        match fault.code {
-            Code::Draining | Code::StaleInstance => Err(Refused::Draining),
-            Code::Busy => Err(Refused::Busy(CallError::Plugin { plugin: card.name.clone(), fault })),
-            _ => Err(CallError::Plugin { plugin: card.name.clone(), fault }.into()),
-        }
-    }
-
-    /// The answer, where it is a value and no stream.
-    fn value(self) -> Result<Self, CallError> {
-        match self.line {
-            None => Ok(self),
-            Some((line, _)) => {
-                line.close();
-                Err(CallError::Streams { plugin: self.plugin })
-            }
-        }
-    }
-
-    fn reader<T>(self) -> Reader<T> {
-        match (self.line, self.result) {
-            (Some((line, _)), _) => Reader::new(line),
-            (None, result) => Reader::of_value(self.plugin, self.body, result.unwrap_or_default()),
-        }
-    }
-
-    fn result(&self) -> &[u8] {
-        self.result.clone().map_or(Raw::NIL.bytes(), |result| &self.body[result])
-    }
-}
-
-fn unreadable(card: &Card, error: CodecError) -> CallError {
-    if let CodecError::Version(theirs) = error {
-        let theirs = Protocols::new(theirs.try_into().unwrap_or(u32::MAX), None);
-        return CallError::Protocol { plugin: card.name.clone(), theirs };
-    }
-    CallError::Reply { plugin: card.name.clone(), error }
 }

@@ -6,6 +6,7 @@
 //! hands over open, so that the very file that was looked at can be executed. `docs/security.md` says what that is
 //! worth; `docs/decisions/0018` why it is done so.
 
+mod change;
 mod checked;
 mod digest;
 mod evidence;
@@ -21,6 +22,7 @@ mod subject;
 mod tests;
 mod warden;
 
+pub use change::Change;
 pub use checked::CheckedFile;
 pub use digest::Digest;
 pub use level::{Trust, TrustSpec};
@@ -30,4 +32,4 @@ pub use owner::Flaw;
 pub use secret::{KeyPair, SecretKey};
 pub use signature::{KeyError, PublicKey, Signature, SignatureFlaw, signature_path};
 pub use subject::Subject;
-pub use warden::{Admission, Change, NotAdmitted, Review, Warden};
+pub use warden::{Admission, NotAdmitted, Review, Warden};

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::codec::{CodecError, Fields, MapWriter, Once, Raw};
+use super::codec::{CodecError, Fields, Once, Raw};
+use super::map_writer::MapWriter;
 use super::{Fault, Opened, PROTOCOL};
 
 /// What a call that names no `ttl_ms` is given: 30 s.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::codec::{CodecError, Fields, MapWriter, Once, Raw};
+use super::codec::{CodecError, Fields, Once, Raw};
+use super::map_writer::MapWriter;
 
 /// Why a plugin refused or failed a call: the closed set of protocol 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::codec::{CodecError, Elements, Fields, MapWriter, Once, Raw, to_vec};
+use super::codec::{CodecError, Elements, Fields, Once, Raw, to_vec};
+use super::map_writer::MapWriter;
 use super::{Fault, PROTOCOL};
 
 /// How long a stream may be left alone unless its caller says otherwise: a minute.

@@ -2,7 +2,8 @@
 
 use rmp::decode::read_array_len;
 
-use super::codec::{Fields, MapWriter, Raw};
+use super::codec::{Fields, Raw};
+use super::map_writer::MapWriter;
 
 /// How deep calls may nest: a call that a call makes has depth 1.
 pub const MAX_CALL_DEPTH: u32 = 16;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Streams;
-use super::line::{Closer, Line};
+use super::keeper::Closer;
+use super::line::Line;
 use crate::bus::Incoming;
 use crate::wire::{Close, Code, Fault, Next, Put, Raw, Reply, builtin};
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::inbound::Inbound;
+use super::keeper::Closer;
 use super::outbound::{LARGEST, Outbound};
 use super::{Closed, Life};
 use crate::bus::Incoming;
@@ -26,7 +27,7 @@ pub struct Line {
     /// For code that waits on a thread, and for code that waits as a task.
     changed: (Condvar, Notify),
     /// Has the keeper look at the time anew.
-    poke: Notify,
+    pub(super) poke: Notify,
     pub(super) cancel: Cancel,
     life: Arc<Life>,
     /// Knows it by its id; not held by it, for the ledger holds the stream.
@@ -34,15 +35,15 @@ pub struct Line {
 }
 
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     out: Outbound,
-    input: Inbound,
-    asks: Option<Asks>,
-    puts: Option<Puts>,
+    pub(super) input: Inbound,
+    pub(super) asks: Option<Asks>,
+    pub(super) puts: Option<Puts>,
     /// The method waits for room, or for an item.
     code_waits: bool,
     /// Nothing more is to be done: the end was told, or somebody closed it.
-    over: bool,
+    pub(super) over: bool,
     /// It does not end by itself, so that draining has to end it.
     endless: bool,
     /// How long its caller had to wait for something to come.
@@ -50,31 +51,31 @@ struct State {
     ticket: Option<Arc<Ticket>>,
     keep: Duration,
     /// When it has been left alone for too long; once it is over, when it is forgotten.
-    idle_at: Instant,
-    keeper_wakes: Instant,
+    pub(super) idle_at: Instant,
+    pub(super) keeper_wakes: Instant,
 }
 
 /// A `$next` that waits for an item.
 #[derive(Debug)]
-struct Asks {
-    incoming: Incoming,
+pub(super) struct Asks {
+    pub(super) incoming: Incoming,
     max: Option<u64>,
     bytes: Option<u64>,
-    until: Instant,
+    pub(super) until: Instant,
 }
 
 /// A `$put` that waits for room.
 #[derive(Debug)]
-struct Puts {
-    incoming: Incoming,
+pub(super) struct Puts {
+    pub(super) incoming: Incoming,
     params: Range<usize>,
-    until: Instant,
+    pub(super) until: Instant,
 }
 
 /// A reply that is sent once the state is free again.
-struct Answer(Incoming, Vec<u8>);
+pub(super) struct Answer(Incoming, Vec<u8>);
 
-fn send(answers: impl IntoIterator<Item = Option<Answer>>) {
+pub(super) fn send(answers: impl IntoIterator<Item = Option<Answer>>) {
     for Answer(incoming, reply) in answers.into_iter().flatten() {
         incoming.reply(&reply);
     }
@@ -131,13 +132,13 @@ impl Line {
         }
     }
 
-    fn forget(&self) {
+    pub(super) fn forget(&self) {
         if let Some(ledger) = self.ledger.upgrade() {
             ledger.streams().forget(&self.id);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -313,7 +314,7 @@ impl Line {
         if state.out.has_news() { self.answer_now(state) } else { None }
     }
 
-    fn answer_now(&self, state: &mut State) -> Option<Answer> {
+    pub(super) fn answer_now(&self, state: &mut State) -> Option<Answer> {
         let asks = state.asks.take()?;
         state.out.take(asks.max, asks.bytes);
         state.idle_at = Instant::now() + state.keep;
@@ -415,31 +416,6 @@ impl Line {
     }
 }
 
-/// What ends a stream before its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Closer {
-    /// `$close`: the caller has all that it wants.
-    Caller,
-    /// The caller's connection is gone.
-    Departure,
-    /// It was left alone for too long.
-    Time,
-}
-
-impl Closer {
-    fn why(self) -> &'static str {
-        match self {
-            Self::Caller => "the stream was closed",
-            Self::Departure => "the caller is gone",
-            Self::Time => "nobody asked for it for too long",
-        }
-    }
-
-    fn counts_as(self) -> Option<Code> {
-        (self != Self::Caller).then_some(Code::Cancelled)
-    }
-}
-
 impl State {
     /// Whether its code need not go on.
     fn has_ended(&self) -> bool {
@@ -447,56 +423,7 @@ impl State {
     }
 }
 
-fn taken_reply(incoming: Incoming, taken: &Taken) -> Answer {
+pub(super) fn taken_reply(incoming: Incoming, taken: &Taken) -> Answer {
     // Two numbers and a truth value: they serialise.
     Answer(incoming, Reply::encode_result(taken).unwrap_or_default())
-}
-
-/// What time brings about.
-impl Line {
-    /// Looks after the stream until it is over, and its last reply was not lost.
-    pub(super) async fn keep(self: Arc<Self>, departed: impl Future<Output = ()> + Send) {
-        tokio::pin!(departed);
-        while let Some(until) = self.attend() {
-            tokio::select! {
-                () = tokio::time::sleep_until(until.into()) => {}
-                () = self.poke.notified() => {}
-                () = &mut departed => {
-                    self.close(Closer::Departure);
-                    return;
-                }
-            }
-        }
-        self.forget();
-    }
-
-    /// Does what is due; until when nothing else is, `None` where it is to be forgotten.
-    fn attend(&self) -> Option<Instant> {
-        let now = Instant::now();
-        let mut state = self.lock();
-        if state.over {
-            return Some(state.idle_at).filter(|until| *until > now);
-        }
-        let asks = if state.asks.as_ref().is_some_and(|asks| asks.until <= now) {
-            self.answer_now(&mut state)
-        } else {
-            None
-        };
-        let puts = match state.puts.take_if(|puts| puts.until <= now) {
-            Some(puts) => Some(taken_reply(puts.incoming, &state.input.taken())),
-            None => None,
-        };
-        let waits = [state.asks.as_ref().map(|asks| asks.until), state.puts.as_ref().map(|puts| puts.until)];
-        let waited_for = waits.into_iter().flatten().min();
-        // Whoever waits has not left it alone.
-        let until = waited_for.unwrap_or(state.idle_at);
-        state.keeper_wakes = until;
-        drop(state);
-        send([asks, puts]);
-        if until <= now && waited_for.is_none() {
-            self.close(Closer::Time);
-            return None;
-        }
-        Some(until)
-    }
 }

@@ -10,6 +10,7 @@ mod asked;
 mod inbound;
 mod input;
 mod items;
+mod keeper;
 mod line;
 mod opening;
 mod outbound;
