@@ -30,7 +30,7 @@ pub mod supervisor;
 #[cfg(feature = "macros")]
 pub use interface::interface;
 
-/// What the code that [`interface`] writes needs, and nobody else.
+/// What the code that [`macro@interface`] writes needs, and nobody else.
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod __private {
