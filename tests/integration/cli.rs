@@ -275,6 +275,7 @@ fn describe_shows_what_a_method_takes() {
     let bus = Bench::with_text();
     let all = bus.stdout(&["describe"]);
     assert!(all.starts_with("text ") && all.contains("  wrap {text: string, width: integer} -> [string]\n"), "{all}");
+    assert!(all.contains("  revert_each string... -> string...\n"), "what comes one by one: {all}");
     assert!(all.contains("\nsupervisor "), "{all}");
     let method = bus.json(&["describe", "text.revert"]);
     let method = &method[0]["methods"][0];

@@ -269,6 +269,23 @@ async fn whoever_closes_or_departs_ends_the_method() {
     .await;
 }
 
+#[test]
+fn a_runtime_that_ends_does_not_wait_for_streams() {
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let held = runtime.block_on(async {
+            let served = Served::new();
+            let reader = served.bus().request("count").stream::<String, _>(&9).await.unwrap();
+            (served, reader)
+        });
+        drop(runtime);
+        ended.send(held).unwrap();
+    });
+    let held = end.recv_timeout(Duration::from_secs(60));
+    assert!(held.is_ok(), "its code still waits for somebody who reads");
+}
+
 fn blocking_stats(served: &Served) -> u64 {
     let path = served.root.path().join("b");
     let asked = std::thread::spawn(move || {

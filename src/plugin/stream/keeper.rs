@@ -16,6 +16,8 @@ pub(super) enum Closer {
     Departure,
     /// It was left alone for too long.
     Time,
+    /// The runtime that looked after it is at its end.
+    Neglect,
 }
 
 impl Closer {
@@ -24,6 +26,7 @@ impl Closer {
             Self::Caller => "the stream was closed",
             Self::Departure => "the caller is gone",
             Self::Time => "nobody asked for it for too long",
+            Self::Neglect => "the plugin ends",
         }
     }
 
@@ -32,21 +35,38 @@ impl Closer {
     }
 }
 
+/// A stream that somebody looks after.
+struct Kept(Arc<Line>);
+
+impl Drop for Kept {
+    /// Without a keeper nothing would end it, and a runtime that ends waits for the threads of its code.
+    fn drop(&mut self) {
+        self.0.close(Closer::Neglect);
+    }
+}
+
 impl Line {
     /// Looks after the stream until it is over, and its last reply was not lost.
-    pub(super) async fn keep(self: Arc<Self>, departed: impl Future<Output = ()> + Send) {
-        tokio::pin!(departed);
-        while let Some(until) = self.attend() {
-            tokio::select! {
-                () = tokio::time::sleep_until(until.into()) => {}
-                () = self.poke.notified() => {}
-                () = &mut departed => {
-                    self.close(Closer::Departure);
-                    return;
+    pub(super) fn keep(
+        self: Arc<Self>,
+        departed: impl Future<Output = ()> + Send,
+    ) -> impl Future<Output = ()> + Send {
+        let kept = Kept(self);
+        async move {
+            let line = &kept.0;
+            tokio::pin!(departed);
+            while let Some(until) = line.attend() {
+                tokio::select! {
+                    () = tokio::time::sleep_until(until.into()) => {}
+                    () = line.poke.notified() => {}
+                    () = &mut departed => {
+                        line.close(Closer::Departure);
+                        return;
+                    }
                 }
             }
+            line.forget();
         }
-        self.forget();
     }
 
     /// Does what is due; until when nothing else is, `None` where it is to be forgotten.

@@ -142,10 +142,16 @@ fn write_all(out: &mut impl Write, found: &[Description]) -> io::Result<()> {
     Ok(())
 }
 
-/// What it takes and what it gives back: ` {text: string, width: integer} -> [string]`.
+/// What it takes and what it gives back: ` {text: string, width: integer} -> [string]`; `string...` comes one by one.
 fn signature(method: &MethodInfo) -> String {
-    let params = in_short(method.params.as_ref()).map(|params| format!(" {params}")).unwrap_or_default();
-    let result = in_short(method.result.as_ref()).map(|result| format!(" -> {result}")).unwrap_or_default();
+    let (takes, gives) = match method.streams {
+        Some(Streams::Out) => ("", "..."),
+        Some(Streams::In) => ("...", ""),
+        Some(Streams::Both) => ("...", "..."),
+        _ => ("", ""),
+    };
+    let params = in_short(method.params.as_ref()).map(|params| format!(" {params}{takes}")).unwrap_or_default();
+    let result = in_short(method.result.as_ref()).map(|result| format!(" -> {result}{gives}")).unwrap_or_default();
     params + &result
 }
 
