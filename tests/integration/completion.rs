@@ -38,7 +38,7 @@ fn bash_offers_what_is_on_the_bus() {
     let instance = bus.json(&["describe", "text"])[0]["instances"][0].as_str().unwrap().to_owned();
     for (words, offered) in [
         (&["plugbus", "call", "text.rev"][..], &["text.revert", "text.revert_each"][..]),
-        (&["plugbus", "call", "sl"], &["slow_revert"]),
+        (&["plugbus", "call", "slow_r"], &["slow_revert"]),
         (&["plugbus", "call", "supervisor.resta"], &["supervisor.restart"]),
         (&["plugbus", "call", "text.wrap", "w"], &["width="]),
         (&["plugbus", "call", "--instance", &instance[..3]], &[&instance]),

@@ -90,7 +90,7 @@ fn pynng_hears_events() {
     let Some(mut python) = python() else { return };
     let stage = Stage::start(&(PATIENT.to_owned() + &text_plugin("backoff = { max = '100ms' }")));
     let script = "import pynng, json, sys\nwith pynng.Sub0(dial=sys.argv[1], topics=b'') as sub:\n    while True:\n        \
-        event = json.loads(sub.recv())\n        print(event['plugin'], event['to'], event['seq'], flush=True)\n";
+        event = json.loads(sub.recv())\n        print(event.get('plugin'), event.get('to'), event['seq'], flush=True)\n";
     python.args(["-c", script, stage.bus().events_endpoint().unwrap().as_str()]);
     tells(&stage, &mut python, "text ready ");
 }
