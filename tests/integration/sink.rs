@@ -30,15 +30,43 @@ fn finish(stage: &Stage) -> u64 {
     let done = eventually("the counting ends", || {
         fs::read_to_string(stage.scratch().join("done")).ok()?.parse::<u64>().ok()
     });
-    eventually("all is written", || stage.log("count.log").ends_with(&format!("| {done}\n")).then_some(()));
+    eventually("all is written", || {
+        let log = stage.log("count.log");
+        let mut told_after = 0;
+        for line in log.lines().rev() {
+            match line.split_once("out| ") {
+                Some((_, number)) => return (number.parse::<u64>().ok()? + told_after >= done).then_some(()),
+                None => told_after += dropped(line),
+            }
+        }
+        None
+    });
     done
 }
 
 /// The numbers in the log, and whether it tells that some are missing.
 fn numbers(stage: &Stage) -> (Vec<u64>, bool) {
     let log = stage.log("count.log");
-    let numbers = log.lines().filter_map(|line| line.split_once("out| ")?.1.parse().ok()).collect();
-    (numbers, log.contains(" ---| "))
+    (counted(&log), log.contains(" ---| "))
+}
+
+fn counted(log: &str) -> Vec<u64> {
+    log.lines().filter_map(|line| line.split_once("out| ")?.1.parse().ok()).collect()
+}
+
+/// How many the log says had to be dropped, if this line says so.
+fn dropped(line: &str) -> u64 {
+    let told = line
+        .split_once(" ---| ")
+        .and_then(|(_, told)| told.strip_suffix(" lines dropped: they came faster than they could be written"));
+    told.map_or(0, |count| count.parse().unwrap())
+}
+
+/// How many lines from the first to number `done` are not there, and how many of them the log tells of.
+fn missing_and_told(log: &str, done: u64) -> (u64, u64) {
+    let numbers = counted(log);
+    assert!(numbers.is_sorted_by(|one, next| one < next), "a line came twice or too late");
+    (done + 1 - numbers[0] - numbers.len() as u64, log.lines().map(dropped).sum())
 }
 
 fn grows(path: &Path) {
@@ -64,15 +92,18 @@ fn a_flood_goes_on_when_the_supervisor_is_killed_and_not_a_line_is_lost() {
     let mut stage = Stage::empty();
     let config = counting(&stage);
     stage.supervise_apart(&config, |command| command);
-    let log = stage.bus().log_dir().join("count.log");
+    let path = stage.bus().log_dir().join("count.log");
     let pid = stage.until("count", |plugin| plugin.pid.is_some()).pid.unwrap();
-    grows(&log);
+    grows(&path);
     let keeper = sink(&stage).unwrap();
     stage.kill_supervisor();
-    grows(&log);
+    grows(&path);
     let done = finish(&stage);
     assert!(ProcessId::of(pid).is_some_and(ProcessId::is_alive), "the plugin was killed by SIGPIPE");
-    assert_eq!(numbers(&stage), ((1..=done).collect(), false));
+    // Where the machine is too slow for the flood some are dropped, and counted.
+    let log = stage.log("count.log");
+    let (missing, told) = missing_and_told(&log, done);
+    assert_eq!((counted(&log)[0], missing), (1, told));
     assert!(keeper.is_alive());
     // It is needed as long as a plugin may print.
     signal(pid, Signal::KILL);
@@ -225,19 +256,14 @@ fn every_line_is_kept_or_counted_while_logs_are_rotated_deleted_and_renamed() {
     grows(&log);
     // Rotated many times by now; the numbers of all files together have no gap.
     eventually("rotated often", || log_dir.join("count.log.20").exists().then_some(()));
-    fs::write(stage.scratch().join("stop"), "").unwrap();
-    let done = eventually("the counting ends", || {
-        fs::read_to_string(stage.scratch().join("done")).ok()?.parse::<u64>().ok()
-    });
-    eventually("all is written", || stage.log("count.log").ends_with(&format!("| {done}\n")).then_some(()));
-    let mut all = Vec::new();
+    let done = finish(&stage);
+    let mut all = String::new();
     for number in (0..=100).rev() {
-        let name = if number == 0 { "count.log".to_owned() } else { format!("count.log.{number}") };
-        all.extend(stage.log(&name).lines().map(|line| line.split_once("out| ").unwrap().1.parse::<u64>().unwrap()));
+        all += &stage.log(&if number == 0 { "count.log".to_owned() } else { format!("count.log.{number}") });
     }
-    let first = all[0];
-    assert_eq!(all, (first..=done).collect::<Vec<_>>());
-    assert_eq!(stage.plugin("count").dropped_lines, 0);
+    // What the oldest file tells may be missing from one that is gone.
+    let ((missing, told), dropped) = (missing_and_told(&all, done), stage.plugin("count").dropped_lines);
+    assert!(missing <= told && told <= dropped, "{missing} missing, {told} told, {dropped} dropped");
 }
 
 #[test]
