@@ -81,6 +81,9 @@ fn a_disabled_one_is_started_by_name_alone() {
     assert_eq!(state(&bench, "off"), "ready");
     bench.expect(&["stop", "off"], 0);
     assert_eq!(state(&bench, "off"), "disabled");
+    bench.expect(&["start", "off"], 0);
+    bench.expect(&["disable", "off"], 0);
+    assert_eq!(state(&bench, "off"), "disabled");
 }
 
 #[test]

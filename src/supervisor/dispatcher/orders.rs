@@ -219,11 +219,15 @@ impl Dispatcher {
             }
         }
         self.follow_operator();
-        if enabled {
-            // One that was enabled all the time may have been stopped.
-            for unit in units {
-                self.tell(*unit, UnitEvent::Asked(UnitCommand::Enable));
-            }
+        // Where the configuration says the same there is no difference to follow, but one that was enabled all the time
+        // may have been stopped, and one that was disabled started by name.
+        let command = match order {
+            Order::Enable => Some(UnitCommand::Enable),
+            Order::Disable => Some(UnitCommand::Disable),
+            _ => None,
+        };
+        for unit in units {
+            command.iter().for_each(|command| self.tell(*unit, UnitEvent::Asked(command.clone())));
         }
         units.iter().map(|unit| Goal { unit: *unit, wanted }).collect()
     }

@@ -94,12 +94,27 @@ impl Reader {
 }
 
 impl Drop for Reader {
-    /// Given up in the middle of a line, because something holds the pipe open that is of no interest any more.
+    /// Given up, because what still holds the pipe open is of no interest any more; what the pipe holds is.
+    ///
+    /// There may be plenty where the reading began late: the words of a plugin that died while no sink could be started.
     fn drop(&mut self) {
-        if let Some(rest) = self.cutter.finish()
-            && let Err(chunk) = self.queue.push_chunk(self.chunk(rest))
-        {
-            self.source.count_dropped(chunk.count_lines());
+        let mut bytes = self.cutter.take_rest();
+        let before = bytes.len();
+        while bytes.len() < before + WIDE {
+            let start = bytes.len();
+            bytes.resize(start + READ, 0);
+            // Does not wait, and does not ask the runtime, which may not have looked at the pipe yet.
+            let read = rustix::io::read(&*self.pipe, &mut bytes[start..]).unwrap_or(0);
+            bytes.truncate(start + read);
+            if read == 0 {
+                break;
+            }
+        }
+        let lines = [self.cutter.feed(bytes), self.cutter.finish()];
+        for text in lines.into_iter().flatten() {
+            if let Err(chunk) = self.queue.push_chunk(self.chunk(text)) {
+                self.source.count_dropped(chunk.count_lines());
+            }
         }
     }
 }
@@ -133,6 +148,20 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_in_a_pipe_when_it_is_given_up_is_kept() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"first\nla").unwrap();
+        let (source, queue) = (Arc::new(Source::new("a", "b", Arc::default())), Arc::new(Queue::default()));
+        let pipe = open(reader.into()).unwrap();
+        // Given up before it ran at all, while the writer lives on.
+        drop(Reader { pipe, stream: Stream::Out, source, queue: Arc::clone(&queue), cutter: LineCutter::default() });
+        let batch = queue.take_within(None).unwrap();
+        let lines = batch.chunks.iter().flat_map(|chunk| chunk.lines().map(<[u8]>::to_vec)).collect::<Vec<_>>();
+        assert_eq!(lines, [&b"first"[..], b"la"]);
+        drop(writer);
+    }
 
     #[tokio::test]
     async fn invariant_6_what_a_plugin_prints_never_holds_it_up_and_what_is_dropped_is_counted() {

@@ -165,7 +165,7 @@ impl Server {
         Ok(())
     }
 
-    /// Reads no further; what is still in the pipes is for the next sink.
+    /// Reads no further than to the end of what the pipes hold now; the rest is for the next sink.
     async fn let_go(&mut self) {
         for id in self.instances.keys().cloned().collect::<Vec<_>>() {
             self.release(id);
