@@ -24,6 +24,12 @@ const MIN_EXTRA_GAP: Duration = Duration::from_millis(5);
 /// What each connected plugin adds to that gap: everybody answers an extra round, not only the one it is for.
 const EXTRA_GAP_EACH: Duration = Duration::from_micros(100);
 
+/// A crowd is asked no more often than this for each of its plugins, as far as no verdict comes later by that.
+///
+/// A question and its answer take about 40 µs of the supervisor's time (a thousand plugins, docs/reliability.md, E3),
+/// so asking takes about 2 % of a core, whatever their number.
+const PACE_EACH: Duration = Duration::from_millis(2);
+
 /// What a round is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::supervisor) enum RoundKind {
@@ -181,9 +187,7 @@ impl Rounds {
 
     fn plan_regular(&mut self, now: Instant, census: Census) -> Option<SurveyCommand> {
         let planned = self.next_regular;
-        // Counted on from the plan, so that rounds do not drift; what was slept through is not made up for.
-        let next = planned + self.spec.interval;
-        self.next_regular = if next > now { next } else { now + self.spec.interval };
+        self.plan_next(planned, self.spec.interval + self.spec.stretch(census.established.len()), now);
         if !census.arriving.is_empty() {
             // This round may end before they answer, and the question that they were asked may have been lost.
             self.next_extra.get_or_insert(now);
@@ -192,6 +196,12 @@ impl Rounds {
             return None;
         }
         Some(self.ask(RoundKind::Regular, planned, self.spec.deadline, census))
+    }
+
+    /// Counted on from the plan, so that rounds do not drift; what was slept through is not made up for.
+    fn plan_next(&mut self, planned: Instant, wait: Duration, now: Instant) {
+        let next = planned + wait;
+        self.next_regular = if next > now { next } else { now + wait };
     }
 
     fn ask(&mut self, kind: RoundKind, planned: Instant, window: Duration, census: Census) -> SurveyCommand {
@@ -241,6 +251,10 @@ impl Rounds {
             RoundKind::Regular => {
                 self.void += u64::from(void);
                 self.requested = false;
+                let stretch = self.spec.stretch(current.asked.len());
+                if !stretch.is_zero() && !current.missing.is_empty() {
+                    self.plan_next(current.planned, self.spec.interval - stretch / (self.spec.misses - 1), ended);
+                }
                 self.next_regular = self.next_regular.max(ended);
             }
             RoundKind::Extra => {
@@ -254,6 +268,19 @@ impl Rounds {
         }
         let took = ended.saturating_duration_since(asked);
         Some(RoundOver { kind: current.kind, took, void, asked: current.asked, missing: current.missing })
+    }
+}
+
+impl SurveySpec {
+    /// How much longer than the interval a crowd is left alone while all of it answers.
+    ///
+    /// What is waited longer before the first miss is made up for before the others, so silence is noticed no later
+    /// than `interval × misses + deadline` after it began. A round has its time all the same.
+    fn stretch(&self, asked: usize) -> Duration {
+        let more = self.misses.saturating_sub(1);
+        let each = (self.interval / 4).min(self.interval.saturating_sub(self.deadline));
+        let wanted = PACE_EACH * u32::try_from(asked).unwrap_or(u32::MAX);
+        wanted.saturating_sub(self.interval).min(self.interval / 2).min(each * more)
     }
 }
 
@@ -397,6 +424,50 @@ mod tests {
         stage.over(0, 2);
         stage.rounds.somebody_arrived(stage.at(3));
         assert_eq!(stage.next(3), Some(105));
+    }
+
+    #[test]
+    fn a_crowd_is_asked_more_rarely_and_silence_noticed_no_later() {
+        let crowd: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+        let mut stage = Stage::new(&crowd.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+        let answer = |stage: &mut Stage, silent: &str| {
+            for name in crowd.iter().filter(|name| *name != silent) {
+                stage.rounds.answered(stage.rounds.number(), name);
+            }
+        };
+        stage.due(1000);
+        answer(&mut stage, "");
+        stage.over(1000, 1100);
+        assert_eq!(stage.next(1100), Some(2500));
+        // One falls silent right after its answer.
+        for (asked, next) in [(2500, 3250), (3250, 4000), (4000, 4750)] {
+            stage.due(asked);
+            answer(&mut stage, "7");
+            assert_eq!(stage.over(asked, asked + 500).missing, names(&["7"]));
+            assert_eq!(stage.next(asked + 500), Some(next));
+        }
+        // The third miss is known 3.5 s after its last answer: three intervals and the deadline.
+        stage.due(4750);
+        answer(&mut stage, "");
+        stage.over(4750, 4800);
+        assert_eq!(stage.next(4800), Some(6250), "calm again");
+    }
+
+    #[test]
+    fn the_pace_of_a_crowd_keeps_the_bounds() {
+        let spec = |misses, deadline| SurveySpec { misses, deadline: Duration::from_millis(deadline), ..SPEC };
+        for (spec, asked, stretch) in [
+            (spec(3, 500), 500, 0),
+            (spec(3, 500), 600, 200),
+            (spec(3, 500), 100_000, 500),
+            (spec(2, 500), 100_000, 250),
+            (spec(1, 500), 100_000, 0),
+            (spec(9, 500), 100_000, 500),
+            (spec(3, 900), 100_000, 200),
+            (spec(3, 1000), 100_000, 0),
+        ] {
+            assert_eq!(spec.stretch(asked), Duration::from_millis(stretch), "{spec:?} {asked}");
+        }
     }
 
     #[test]
