@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and stops where it cannot go on")]
 
+mod cancelled;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::fs;
@@ -18,6 +20,9 @@ const LONG: Duration = Duration::from_secs(60);
 const TEXT: &str = "Live on time, emit no evil";
 
 fn main() {
+    if cancelled::is_wanted() {
+        return cancelled::serve();
+    }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
     println!("{}\n", machine());
@@ -29,6 +34,9 @@ fn main() {
         idle();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    if wanted("cancelled") {
+        cancelled::measure(&runtime);
+    }
     if wanted("killed") {
         runtime.block_on(killed());
     }
