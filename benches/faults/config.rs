@@ -36,6 +36,9 @@ fn damaged(size: Size) -> Vec<Figure> {
     for _ in 0..times {
         let mut text = whole.clone().into_bytes();
         for _ in 0..dice.usize(1..6) {
+            if text.is_empty() {
+                break;
+            }
             let at = dice.usize(0..text.len());
             match dice.u8(0..4) {
                 0 => text[at] = dice.u8(..),
