@@ -1,5 +1,6 @@
 //! E: the machine around the supervisor.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -105,12 +106,10 @@ fn thousand(size: Size) -> Vec<Figure> {
     let config: String = (0..count / 40)
         .map(|nth| act::plugin(&format!("target-{nth}"), "serve", "replicas = 40\nstart_timeout = '2min'"))
         .collect();
+    let mut stage = Stage::empty();
     let begun = Instant::now();
-    let stage = Stage::spawn(&config);
-    while stage.status().plugins.iter().any(|plugin| plugin.state != UnitState::Ready) {
-        assert!(begun.elapsed() < 4 * LONG, "{count} plugins never became ready");
-        lasting(Duration::from_millis(50));
-    }
+    stage.supervise_apart(&config, |command| command);
+    let first = all_ready(&stage, count);
     let start = begun.elapsed();
     lasting(size.pick(Duration::from_secs(5), Duration::from_secs(1)));
     let spent = processor_time(stage.supervisor_pid());
@@ -120,11 +119,33 @@ fn thousand(size: Size) -> Vec<Figure> {
     let memory = status_field(stage.supervisor_pid(), "VmRSS:") / 1024;
     let rounds = (0..size.pick(100, 5)).map(|_| Duration::from_micros(stage.survey().took_us));
     let rounds = Timings::from(rounds.collect());
+    stage.kill_supervisor();
+    // Long enough that all of them ask more rarely whether there is another.
+    lasting(size.pick(Duration::from_secs(10), Duration::from_secs(1)));
+    let killed = Instant::now();
+    stage.supervise_apart(&config, |command| command);
+    let second = all_ready(&stage, count);
+    let back = killed.elapsed();
+    // In order: a thousand that are killed at one moment keep the machine busy with their ends while the next fault runs.
+    stage.stop();
     vec![
         Figure::timing(
             format!("{count} ready in {:.1} s", start.as_secs_f64()),
             "30 s",
             start < Duration::from_secs(30),
+        ),
+        Figure::new(
+            format!(
+                "of {count} {} were started anew when a new supervisor came",
+                first.symmetric_difference(&second).count() / 2
+            ),
+            "0",
+            first == second,
+        ),
+        Figure::timing(
+            format!("taken back by it in {:.1} s", back.as_secs_f64()),
+            "30 s",
+            back < Duration::from_secs(30),
         ),
         Figure::timing(format!("idle {share:.1} % of a core"), "3 %", share < 3.0),
         Figure::new(format!("{memory} MiB"), "100 MiB", memory < 100),
@@ -134,6 +155,19 @@ fn thousand(size: Size) -> Vec<Figure> {
             rounds.percentile(99.0) < Duration::from_millis(300),
         ),
     ]
+}
+
+/// Waits until that many plugins are ready; answers their processes.
+fn all_ready(stage: &Stage, count: usize) -> BTreeSet<Option<u32>> {
+    let begun = Instant::now();
+    loop {
+        let plugins = stage.status().plugins;
+        if plugins.len() == count && plugins.iter().all(|plugin| plugin.state == UnitState::Ready) {
+            return plugins.iter().map(|plugin| plugin.pid).collect();
+        }
+        assert!(begun.elapsed() < 4 * LONG, "{count} plugins never became ready");
+        lasting(Duration::from_millis(50));
+    }
 }
 
 /// A process that does not outlive the fault, whatever becomes of that.

@@ -237,7 +237,7 @@ fn crowd(size: Size) -> Vec<Figure> {
     let config: String = (0..plugins)
         .map(|nth| act::plugin(&format!("target-{nth}"), "serve", "replicas = 40\nstart_timeout = '2min'"))
         .collect();
-    let stage = Stage::spawn(&config);
+    let mut stage = Stage::spawn(&config);
     let until = Instant::now() + 4 * LONG;
     while stage.status().plugins.iter().any(|plugin| plugin.state != UnitState::Ready) {
         assert!(Instant::now() < until, "{count} plugins never became ready");
@@ -268,6 +268,7 @@ fn crowd(size: Size) -> Vec<Figure> {
         Duration::from_micros(report.took_us)
     });
     let rounds = Timings::from(rounds.collect());
+    stage.stop();
     vec![
         Figure::none("others were touched while the one silent was restarted", touched, count - 1),
         Figure::timing(

@@ -46,7 +46,7 @@ pub(super) fn run(settings: &Settings, args: &Supervise) -> Result<(), CommandEr
     let successor = Successor::of_this();
     let surroundings = Surroundings { args, log: &log, notify: Notify::from_environment(), successor };
     loop {
-        let runtime = Runtime::new().map_err(CommandError::system("start the runtime"))?;
+        let runtime = runtime().map_err(CommandError::system("start the runtime"))?;
         // The runtime ends before the log, and with it whatever an order to stop by force left running.
         let (again, paths, dev) = (settings.clone(), args.config.config.clone(), args.dev);
         let load = move || reread(&again, &paths, dev);
@@ -60,6 +60,14 @@ pub(super) fn run(settings: &Settings, args: &Supervise) -> Result<(), CommandEr
 }
 
 /// The configuration, with what follows from this process being nothing but a supervisor.
+/// The supervisor's runtime, with threads for what blocks: starts, of which sixteen go on at once, and as many others.
+///
+/// Tokio's own limit of 512 would let fifty plugins that die at once have fifty threads, and what their stacks and
+/// arenas took stays with the process.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().max_blocking_threads(32).enable_all().build()
+}
+
 fn configured(settings: &Settings, args: &Supervise) -> Result<Loaded, CommandError> {
     let mut loaded = settings.configuration(&args.config.config)?;
     loaded.spec.trust.accepts_changes = args.dev;

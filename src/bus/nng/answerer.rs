@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use nng::options::transport::ipc::Permissions;
-use nng::options::{Options, ReconnectMaxTime, ReconnectMinTime, RecvMaxSize};
+use nng::options::{Options, RecvMaxSize};
 use nng::{AioResult, ListenerBuilder, Message, Protocol, Socket};
 use tokio::sync::{mpsc, watch};
 
 use super::aio::{Aio, Fenced, bury};
+use super::dialling::Dialling;
 use super::gate::Gate;
 use super::peers::Peers;
-use super::{MAX_FRAME, RECONNECT, library, refused};
+use super::{MAX_FRAME, library, refused};
 use crate::bus::counterpart::Counterpart;
 use crate::bus::{Body, BusError, Endpoint, Peer};
 
@@ -41,7 +42,10 @@ impl Replier {
 
 /// Answers surveys from one endpoint.
 #[derive(Debug)]
-pub(in crate::bus) struct Respondent(Answerer);
+pub(in crate::bus) struct Respondent {
+    _dialling: Dialling,
+    answerer: Answerer,
+}
 
 impl Respondent {
     pub(in crate::bus) fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
@@ -49,23 +53,22 @@ impl Respondent {
         let open = || {
             let socket = Socket::new(Protocol::Respondent0)?;
             socket.set_opt::<RecvMaxSize>(MAX_FRAME)?;
-            socket.set_opt::<ReconnectMinTime>(Some(RECONNECT.0))?;
-            socket.set_opt::<ReconnectMaxTime>(Some(RECONNECT.1))?;
-            let answerer = Answerer::new(Fenced::new(socket), endpoint, 2)?;
-            answerer.socket.dial_async(endpoint.as_str())?;
-            answerer.start()
+            let answerer = Answerer::new(Fenced::new(socket), endpoint, 2)?.start()?;
+            let presence = answerer.line.peers.presence();
+            let dialling = Dialling::start(answerer.socket.clone(), endpoint, presence)?;
+            Ok(Self { answerer, _dialling: dialling })
         };
-        open().map(Self).map_err(|error| refused("dial", endpoint, error))
+        open().map_err(|error| refused("dial", endpoint, error))
     }
 
     pub(in crate::bus) async fn next(&mut self) -> Option<Incoming> {
-        self.0.incoming.recv().await
+        self.answerer.incoming.recv().await
     }
 
     /// Tells whether a surveyor is connected, now and whenever that changes.
     #[cfg(feature = "plugin")]
     pub(crate) fn presence(&self) -> watch::Receiver<bool> {
-        self.0.line.peers.presence()
+        self.answerer.line.peers.presence()
     }
 }
 

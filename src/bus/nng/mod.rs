@@ -5,6 +5,9 @@
 
 mod aio;
 mod answerer;
+#[cfg(target_os = "linux")]
+mod backlog;
+mod dialling;
 mod gate;
 mod library;
 mod peers;

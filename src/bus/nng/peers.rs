@@ -81,7 +81,6 @@ impl Peers {
     }
 
     /// Tells whether anybody is connected, now and whenever that changes.
-    #[cfg(feature = "plugin")]
     pub(super) fn presence(&self) -> watch::Receiver<bool> {
         self.lock().presence.subscribe()
     }

@@ -75,6 +75,7 @@ impl Surveyor {
             let send = Aio::new(move |_, _| of_callback.went_out())?;
             let receives = (0..RECEIVES).map(|_| receive(&round, &socket)).collect::<Result<_, _>>()?;
             listen(&socket, endpoint)?;
+            make_room(endpoint);
             Ok(Self { round, next_id: 0, send, endpoint: endpoint.clone(), socket, _receives: receives })
         };
         open().map(|surveyor| (surveyor, joined)).map_err(|error| refused("listen at", endpoint, error))
@@ -115,6 +116,16 @@ impl Surveyor {
         self.socket.send_async(self.send.get(), message).map_err(|(_, error)| error)?;
         Ok(timer)
     }
+}
+
+/// Lets a crowd connect at once; one that cannot waits its turn, so it is no reason to refuse service.
+fn make_room(endpoint: &Endpoint) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = super::backlog::deepen(endpoint.path()) {
+        tracing::warn!(%error, "no more than NNG's 128 plugins can connect at the same moment");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = endpoint;
 }
 
 /// Posts a receive that posts itself again until the socket is closed.

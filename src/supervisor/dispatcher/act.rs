@@ -196,7 +196,7 @@ impl Dispatcher {
         let Some(attended) = self.slots[unit].attended(epoch) else { return };
         let instance = attended.instance.clone();
         self.instances.remove(&instance);
-        if let Some(command) = self.rounds.gone(&instance) {
+        if let Some(command) = self.rounds.gone((unit, epoch)) {
             self.command_survey(command);
         }
     }

@@ -92,12 +92,15 @@ impl Goal {
     }
 
     /// How far it is; a unit that is not there any more has nowhere to go.
-    pub(super) fn progress(self, unit: Option<&Unit>) -> Progress {
+    pub(super) fn progress(self, slot: Option<&Slot>) -> Progress {
+        let unit = slot.map(|slot| &slot.unit);
         let state = unit.map_or(UnitState::Stopped, Unit::state);
         match self.wanted {
             Wanted::Anywhere => Progress::There,
             Wanted::Down if state.is_at_rest() => Progress::There,
             Wanted::Down => Progress::Underway,
+            // It is up, but not for long: what it runs was changed before this was ordered.
+            Wanted::Up(_) if slot.is_some_and(|slot| slot.restarts_due > 0) => Progress::Underway,
             Wanted::Up(old) if state.takes_calls() && unit.is_some_and(|unit| unit.epoch() > old) => Progress::There,
             Wanted::Up(_) if state == UnitState::BackingOff || unit.is_none_or(Unit::is_hopeless) => Progress::Off,
             Wanted::Up(_) => Progress::Underway,
@@ -155,7 +158,7 @@ impl Dispatcher {
     /// Answers those whose order is done.
     pub(super) fn serve_errands(&mut self) {
         for errand in std::mem::take(&mut self.errands) {
-            let progress = |goal: &Goal| goal.progress(self.slots.get(goal.unit).map(|slot| &slot.unit));
+            let progress = |goal: &Goal| goal.progress(self.slots.get(goal.unit));
             if errand.goals.iter().any(|goal| progress(goal) == Progress::Underway) {
                 self.errands.push(errand);
                 continue;

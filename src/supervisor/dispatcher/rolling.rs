@@ -40,7 +40,7 @@ impl Dispatcher {
     fn advance(&mut self, roll: &mut Roll) -> Progress {
         loop {
             if let Some((unit, goal)) = roll.current {
-                match goal.progress(self.slots.get(unit).map(|slot| &slot.unit)) {
+                match goal.progress(self.slots.get(unit)) {
                     Progress::There => roll.current = None,
                     // Somebody stopped or removed it meanwhile, which is no failure of the new process.
                     Progress::Off if !self.is_wanted(unit) => roll.current = None,

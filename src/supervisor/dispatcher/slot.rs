@@ -28,6 +28,8 @@ pub(super) struct Slot {
     pub(super) refusal: String,
     /// It is to be taken away once it is at rest.
     pub(super) retiring: bool,
+    /// How many looks at its files are under way after each of which it is to be restarted.
+    pub(super) restarts_due: u32,
 }
 
 /// The dispatcher's side of one process.
@@ -53,6 +55,7 @@ impl Slot {
             inherited: None,
             refusal: String::new(),
             retiring: false,
+            restarts_due: 0,
         }
     }
 

@@ -27,6 +27,10 @@ impl Slots {
         self.slots.remove(&unit);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn contains(&self, unit: usize) -> bool {
         self.slots.contains_key(&unit)
     }

@@ -8,13 +8,13 @@ use crate::bus::Peer;
 use crate::supervisor::policy::health::RoundOutcome;
 use crate::supervisor::process::leads_group_of;
 use crate::supervisor::report::{MissingPlugin, SurveyReport, SurveyedPlugin};
-use crate::supervisor::survey::{Census, RoundKind, RoundOver, SurveyCommand, SurveyEvent};
-use crate::supervisor::unit::{Epoch, UnitAnswer, UnitEvent, UnitState};
+use crate::supervisor::survey::{Asked, Census, RoundKind, RoundOver, SurveyCommand, SurveyEvent};
+use crate::supervisor::unit::{UnitAnswer, UnitEvent, UnitState};
 use crate::wire::{Answer, Info};
 
 /// What a round has heard so far.
 #[derive(Debug, Default)]
-pub(super) struct Heard(HashMap<String, SurveyedPlugin>);
+pub(super) struct Heard(HashMap<Asked, SurveyedPlugin>);
 
 impl Dispatcher {
     pub(super) fn ask_if_due(&mut self, now: Instant) {
@@ -22,13 +22,14 @@ impl Dispatcher {
         let (slots, connected) = (&self.slots, &self.connected);
         let census = || {
             let mut census = Census { connected: connected.len(), ..Census::default() };
-            for slot in slots.iter() {
+            // Room for all at once: to grow step by step, round after round, costs more than the rest of this.
+            census.established.reserve(slots.len());
+            for (unit, slot) in slots.numbered() {
                 let Some(process) = slot.unit.process() else { continue };
+                let asked = (unit, slot.unit.epoch());
                 match slot.unit.state() {
-                    state if state.owes_answers() => census.established.insert(process.instance.clone()),
-                    UnitState::Starting if connected.includes(process.id.pid) => {
-                        census.arriving.insert(process.instance.clone())
-                    }
+                    state if state.owes_answers() => census.established.insert(asked),
+                    UnitState::Starting if connected.includes(process.id.pid) => census.arriving.insert(asked),
                     _ => false,
                 };
             }
@@ -77,11 +78,11 @@ impl Dispatcher {
         }
         // Whoever leaves out what it was asked for does not have it.
         let info = answer.info.take().or_else(|| self.rounds.wants_info().then(Info::default));
-        if let Some(command) = self.rounds.answered(answer.round, &answer.instance) {
+        if let Some(command) = self.rounds.answered(answer.round, (unit, epoch)) {
             self.command_survey(command);
         }
         let told = UnitAnswer { phase: answer.state, load: answer.load, info, rtt };
-        self.heard.add(answer, rtt);
+        self.heard.add((unit, epoch), answer, rtt);
         self.tell(unit, UnitEvent::Answered { epoch, answer: told });
     }
 
@@ -111,8 +112,10 @@ impl Dispatcher {
             if over.void && !over.missing.is_empty() {
                 self.journal.own("was late itself; this survey round counts against nobody");
             }
-            for (instance, unit, epoch) in self.asked_units(over) {
-                let outcome = match over.missing.contains(&instance) {
+            for (unit, epoch) in
+                over.asked.iter().copied().filter(|(unit, _)| self.slots.contains(*unit)).collect::<Vec<_>>()
+            {
+                let outcome = match over.missing.contains(&(unit, epoch)) {
                     _ if over.void => RoundOutcome::Void,
                     false => RoundOutcome::Answered,
                     true => RoundOutcome::Missed,
@@ -125,12 +128,6 @@ impl Dispatcher {
         }
     }
 
-    fn asked_units(&self, over: &RoundOver) -> Vec<(String, usize, Epoch)> {
-        let known =
-            |instance: &String| self.instances.get(instance).map(|(unit, epoch)| (instance.clone(), *unit, *epoch));
-        over.asked.iter().filter_map(known).collect()
-    }
-
     fn report_survey(&mut self, over: &RoundOver) {
         if self.surveys_wanted.is_empty() {
             return;
@@ -138,10 +135,9 @@ impl Dispatcher {
         let mut missing: Vec<_> = over
             .missing
             .iter()
-            .filter_map(|instance| {
-                let (unit, _) = self.instances.get(instance)?;
-                let name = self.slots[*unit].unit.spec().name.clone();
-                Some(MissingPlugin { name, instance: instance.clone() })
+            .filter_map(|(unit, _)| {
+                let unit = &self.slots.get(*unit)?.unit;
+                Some(MissingPlugin { name: unit.spec().name.clone(), instance: unit.process()?.instance.clone() })
             })
             .collect();
         missing.sort_by(|a, b| (&a.name, &a.instance).cmp(&(&b.name, &b.instance)));
@@ -159,9 +155,9 @@ impl Dispatcher {
 }
 
 impl Heard {
-    fn add(&mut self, answer: Answer, rtt: Duration) {
+    fn add(&mut self, from: Asked, answer: Answer, rtt: Duration) {
         // A plugin may answer twice; memory must not depend on how often.
-        self.0.entry(answer.instance.clone()).or_insert(SurveyedPlugin {
+        self.0.entry(from).or_insert(SurveyedPlugin {
             name: answer.name,
             instance: answer.instance,
             pid: answer.pid,

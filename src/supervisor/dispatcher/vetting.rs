@@ -35,8 +35,11 @@ impl Dispatcher {
         subjects.retain(|subject| subject.level != Trust::Any);
         subjects.dedup();
         let Some(itself) = self.itself.upgrade().filter(|_| !subjects.is_empty()) else {
-            return self.on_vetted(Vetted { next, plugins: Vec::new() });
+            return self.go_on(next, &[]);
         };
+        if let Next::Restart { unit } = next {
+            self.slots[unit].restarts_due += 1;
+        }
         let warden = Arc::clone(&self.workshop.warden);
         tokio::spawn(async move {
             let look = move |subject: Subject| match warden.would_admit(&subject) {
@@ -50,6 +53,12 @@ impl Dispatcher {
     }
 
     pub(super) fn on_vetted(&mut self, Vetted { next, plugins }: Vetted) {
+        if let Next::Restart { unit } = next
+            && self.slots.contains(unit)
+        {
+            self.slots[unit].restarts_due -= 1;
+            self.changed = true;
+        }
         let mut refusals = Vec::new();
         for (name, refusal) in plugins {
             for unit in self.slots.which(|slot| slot.unit.spec().name == name) {
@@ -60,6 +69,10 @@ impl Dispatcher {
                 refusals.push(format!("{name}: {why}"));
             }
         }
+        self.go_on(next, &refusals);
+    }
+
+    fn go_on(&mut self, next: Next, refusals: &[String]) {
         match next {
             Next::Order(query, answer) if refusals.is_empty() => self.give_order(&query, answer),
             Next::Order(_, answer) => {

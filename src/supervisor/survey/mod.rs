@@ -15,7 +15,7 @@ use crate::bus::{Body, BusDir, BusError, Peer, PeerEvent, Surveyor};
 use crate::wire::{Answer, CodecError, Question, Want};
 
 pub(super) use connected::Connected;
-pub(super) use rounds::{Census, RoundKind, RoundOver, Rounds};
+pub(super) use rounds::{Asked, Census, RoundKind, RoundOver, Rounds};
 
 /// Answers that may wait for the dispatcher; the bus keeps the rest.
 const EVENTS: usize = 256;

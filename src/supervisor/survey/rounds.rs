@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::SurveyCommand;
 use crate::supervisor::SurveySpec;
 use crate::supervisor::policy::health::RoundTimes;
+use crate::supervisor::unit::Epoch;
 use crate::wire::Want;
 
 /// The wait before a plugin that has connected, and is not ready yet, is asked again; it doubles.
@@ -41,13 +42,16 @@ pub(in crate::supervisor) enum RoundKind {
     Requested,
 }
 
+/// One instance: a unit and which of its processes. Short, because a thousand of them are gone through every round.
+pub(in crate::supervisor) type Asked = (usize, Epoch);
+
 /// Who there is to be asked, at one moment.
 #[derive(Debug, Clone, Default)]
 pub(in crate::supervisor) struct Census {
     /// Instances that have been ready and owe an answer.
-    pub(in crate::supervisor) established: HashSet<String>,
+    pub(in crate::supervisor) established: HashSet<Asked>,
     /// Instances that are connected and not ready yet.
-    pub(in crate::supervisor) arriving: HashSet<String>,
+    pub(in crate::supervisor) arriving: HashSet<Asked>,
     /// Everybody who is connected, supervised or not.
     pub(in crate::supervisor) connected: usize,
 }
@@ -60,9 +64,9 @@ pub(in crate::supervisor) struct RoundOver {
     /// The supervisor itself was late: what it did not hear says nothing.
     pub(in crate::supervisor) void: bool,
     /// Instances that owed an answer when the question went out.
-    pub(in crate::supervisor) asked: HashSet<String>,
+    pub(in crate::supervisor) asked: HashSet<Asked>,
     /// Those of them that did not give it.
-    pub(in crate::supervisor) missing: HashSet<String>,
+    pub(in crate::supervisor) missing: HashSet<Asked>,
 }
 
 /// The plan of the rounds.
@@ -85,8 +89,8 @@ struct Round {
     planned: Instant,
     window: Duration,
     want: Want,
-    asked: HashSet<String>,
-    missing: HashSet<String>,
+    asked: HashSet<Asked>,
+    missing: HashSet<Asked>,
     /// Its end was ordered and is not yet reported.
     ending: bool,
 }
@@ -217,17 +221,17 @@ impl Rounds {
     }
 
     /// Takes in an answer that was proved to be the instance's own; the end of the round, if it was the last.
-    pub(in crate::supervisor) fn answered(&mut self, round: u64, instance: &str) -> Option<SurveyCommand> {
+    pub(in crate::supervisor) fn answered(&mut self, round: u64, instance: Asked) -> Option<SurveyCommand> {
         let current = self.current.as_mut().filter(|_| round == self.number)?;
-        current.missing.remove(instance);
+        current.missing.remove(&instance);
         self.end_if_complete()
     }
 
     /// Nobody will answer for this instance any more, so nobody waits for it.
-    pub(in crate::supervisor) fn gone(&mut self, instance: &str) -> Option<SurveyCommand> {
+    pub(in crate::supervisor) fn gone(&mut self, instance: Asked) -> Option<SurveyCommand> {
         let current = self.current.as_mut()?;
-        current.asked.remove(instance);
-        current.missing.remove(instance);
+        current.asked.remove(&instance);
+        current.missing.remove(&instance);
         self.end_if_complete()
     }
 
@@ -291,9 +295,14 @@ mod tests {
     const SPEC: SurveySpec =
         SurveySpec { interval: Duration::from_secs(1), deadline: Duration::from_millis(500), misses: 3 };
 
-    fn names(names: &[&str]) -> HashSet<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn one(unit: usize) -> Asked {
+        (unit, Epoch(1))
     }
+
+    const A: Asked = (0, Epoch(1));
+    const B: Asked = (1, Epoch(1));
+    const C: Asked = (2, Epoch(1));
+    const N: Asked = (3, Epoch(1));
 
     /// The plan, the time since its start, and who is there.
     struct Stage {
@@ -303,11 +312,11 @@ mod tests {
     }
 
     impl Stage {
-        fn new(established: &[&str], arriving: &[&str]) -> Self {
+        fn new(established: &[Asked], arriving: &[Asked]) -> Self {
             let start = Instant::now();
             let census = Census {
-                established: names(established),
-                arriving: names(arriving),
+                established: established.iter().copied().collect(),
+                arriving: arriving.iter().copied().collect(),
                 connected: established.len() + arriving.len(),
             };
             Self { rounds: Rounds::new(SPEC, start), start, census }
@@ -337,13 +346,13 @@ mod tests {
 
     #[test]
     fn regular_rounds_come_at_the_interval_and_end_when_all_have_answered() {
-        let mut stage = Stage::new(&["a", "b"], &[]);
+        let mut stage = Stage::new(&[A, B], &[]);
         assert_eq!((stage.next(0), stage.due(999)), (Some(1000), None));
         assert_eq!(stage.due(1003), ask(1, Want::Ping, 500));
-        assert_eq!(stage.rounds.answered(1, "a"), None);
-        assert_eq!(stage.rounds.answered(0, "b"), None, "late answers to another round count for nothing");
-        assert_eq!(stage.rounds.answered(1, "b"), Some(SurveyCommand::End { round: 1 }));
-        assert_eq!(stage.rounds.answered(1, "b"), None, "it ends once");
+        assert_eq!(stage.rounds.answered(1, A), None);
+        assert_eq!(stage.rounds.answered(0, B), None, "late answers to another round count for nothing");
+        assert_eq!(stage.rounds.answered(1, B), Some(SurveyCommand::End { round: 1 }));
+        assert_eq!(stage.rounds.answered(1, B), None, "it ends once");
         let over = stage.over(1003, 1005);
         assert!(over.missing.is_empty() && !over.void && over.asked.len() == 2);
         assert_eq!(stage.next(1005), Some(2000), "they do not drift");
@@ -351,17 +360,17 @@ mod tests {
 
     #[test]
     fn who_does_not_answer_is_missing_unless_it_is_gone() {
-        let mut stage = Stage::new(&["a", "b", "c"], &[]);
+        let mut stage = Stage::new(&[A, B, C], &[]);
         stage.due(1000);
-        stage.rounds.answered(1, "a");
-        stage.rounds.gone("b");
+        stage.rounds.answered(1, A);
+        stage.rounds.gone(B);
         let over = stage.over(1000, 1500);
-        assert_eq!((over.missing, over.void), (names(&["c"]), false));
+        assert_eq!((over.missing, over.void), (HashSet::from([C]), false));
     }
 
     #[test]
     fn a_supervisor_that_was_late_voids_the_round() {
-        let mut stage = Stage::new(&["a"], &[]);
+        let mut stage = Stage::new(&[A], &[]);
         assert!(stage.due(31_000).is_some());
         assert!(stage.over(31_000, 31_500).void);
         assert_eq!((stage.rounds.void(), stage.next(31_500)), (1, Some(32_000)));
@@ -369,7 +378,7 @@ mod tests {
 
     #[test]
     fn rounds_longer_than_the_interval_are_not_late() {
-        let mut stage = Stage::new(&["a"], &[]);
+        let mut stage = Stage::new(&[A], &[]);
         stage.rounds.spec.deadline = Duration::from_millis(2500);
         for (asked, ended) in [(1000, 3500), (3500, 6000), (6000, 8500)] {
             assert!(stage.due(asked).is_some(), "{asked}");
@@ -380,12 +389,12 @@ mod tests {
 
     #[test]
     fn a_newcomer_is_asked_at_once_and_then_ever_more_rarely() {
-        let mut stage = Stage::new(&["a"], &["n"]);
+        let mut stage = Stage::new(&[A], &[N]);
         stage.rounds.somebody_arrived(stage.at(10));
         assert_eq!(stage.due(10), ask(1, Want::Info, 100));
         assert!(stage.rounds.wants_info());
-        assert_eq!(stage.rounds.answered(1, "a"), None);
-        assert_eq!(stage.rounds.answered(1, "n"), Some(SurveyCommand::End { round: 1 }));
+        assert_eq!(stage.rounds.answered(1, A), None);
+        assert_eq!(stage.rounds.answered(1, N), Some(SurveyCommand::End { round: 1 }));
         assert_eq!(stage.over(10, 11).kind, RoundKind::Extra);
         for (at, next) in [(36, 87), (87, 188)] {
             assert_eq!(stage.next(12), Some(at), "it said that it is starting");
@@ -400,7 +409,7 @@ mod tests {
 
     #[test]
     fn an_extra_round_makes_way() {
-        let mut stage = Stage::new(&["a"], &["n"]);
+        let mut stage = Stage::new(&[A], &[N]);
         stage.rounds.somebody_arrived(stage.at(990));
         stage.due(990);
         assert_eq!(stage.due(1000), Some(SurveyCommand::End { round: 1 }));
@@ -417,7 +426,7 @@ mod tests {
 
     #[test]
     fn many_newcomers_do_not_make_a_storm() {
-        let mut stage = Stage::new(&[], &["n"]);
+        let mut stage = Stage::new(&[], &[N]);
         stage.census.connected = 1000;
         stage.rounds.somebody_arrived(stage.at(0));
         assert!(stage.due(0).is_some());
@@ -428,27 +437,27 @@ mod tests {
 
     #[test]
     fn a_crowd_is_asked_more_rarely_and_silence_noticed_no_later() {
-        let crowd: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
-        let mut stage = Stage::new(&crowd.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
-        let answer = |stage: &mut Stage, silent: &str| {
-            for name in crowd.iter().filter(|name| *name != silent) {
-                stage.rounds.answered(stage.rounds.number(), name);
+        let crowd: Vec<Asked> = (0..1000).map(one).collect();
+        let mut stage = Stage::new(&crowd, &[]);
+        let answer = |stage: &mut Stage, silent: Option<Asked>| {
+            for instance in crowd.iter().filter(|instance| Some(**instance) != silent) {
+                stage.rounds.answered(stage.rounds.number(), *instance);
             }
         };
         stage.due(1000);
-        answer(&mut stage, "");
+        answer(&mut stage, None);
         stage.over(1000, 1100);
         assert_eq!(stage.next(1100), Some(2500));
         // One falls silent right after its answer.
         for (asked, next) in [(2500, 3250), (3250, 4000), (4000, 4750)] {
             stage.due(asked);
-            answer(&mut stage, "7");
-            assert_eq!(stage.over(asked, asked + 500).missing, names(&["7"]));
+            answer(&mut stage, Some(one(7)));
+            assert_eq!(stage.over(asked, asked + 500).missing, HashSet::from([one(7)]));
             assert_eq!(stage.next(asked + 500), Some(next));
         }
         // The third miss is known 3.5 s after its last answer: three intervals and the deadline.
         stage.due(4750);
-        answer(&mut stage, "");
+        answer(&mut stage, None);
         stage.over(4750, 4800);
         assert_eq!(stage.next(4800), Some(6250), "calm again");
     }
@@ -481,7 +490,7 @@ mod tests {
 
     #[test]
     fn a_requested_round_asks_everybody_and_is_waited_for() {
-        let mut stage = Stage::new(&["a"], &["n"]);
+        let mut stage = Stage::new(&[A], &[N]);
         stage.rounds.request();
         assert_eq!(stage.due(900), ask(1, Want::Info, 500));
         assert_eq!(stage.due(1000), None);

@@ -1,0 +1,107 @@
+//! Keeps a respondent connected, from a thread of its own.
+//!
+//! NNG would do it too, but each of its attempts at a socket where nobody listens costs five turns of its threads, and
+//! where the machine is busy one of them spins until another has closed the descriptor. A thousand plugins whose
+//! supervisor is away kept two cores so busy with that, that no new supervisor came up. So it is asked first
+//! whether anybody listens, ever more rarely; that takes one thread three system calls.
+
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use nng::options::{Options, ReconnectMaxTime, ReconnectMinTime};
+use nng::{Dialer, Socket};
+use tokio::sync::watch;
+
+use super::aio::Fenced;
+use crate::bus::{Endpoint, block_on};
+
+/// The wait after a connection is lost; it doubles up to the longest, so that nobody is away for much longer than the
+/// one it waits for.
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The thread that connects; dropping this ends it.
+#[derive(Debug)]
+pub(super) struct Dialling {
+    ended: Arc<AtomicBool>,
+    thread: Thread,
+}
+
+impl Dialling {
+    /// Connects a socket to an endpoint, now and whenever that connection is lost.
+    ///
+    /// # Errors
+    /// NNG's, and [`nng::Error::OutOfMemory`] where the system has no thread to give.
+    pub(super) fn start(
+        socket: Socket,
+        endpoint: &Endpoint,
+        presence: watch::Receiver<bool>,
+    ) -> Result<Self, nng::Error> {
+        // NNG is not to connect again by itself: its dialer is closed as soon as the connection is lost.
+        socket.set_opt::<ReconnectMinTime>(Some(LONGEST_WAIT))?;
+        socket.set_opt::<ReconnectMaxTime>(None)?;
+        let ended = Arc::<AtomicBool>::default();
+        let line =
+            Line { socket: Fenced::new(socket), endpoint: endpoint.clone(), presence, ended: Arc::clone(&ended) };
+        let thread = thread::Builder::new().name("plugbus-dial".into()).spawn(move || line.keep());
+        let thread = thread.map_err(|_| nng::Error::OutOfMemory)?.thread().clone();
+        Ok(Self { ended, thread })
+    }
+}
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+struct Line {
+    socket: Fenced<Socket>,
+    endpoint: Endpoint,
+    presence: watch::Receiver<bool>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Line {
+    fn keep(mut self) {
+        let mut wait = FIRST_WAIT;
+        // Whoever starts a plugin listens already.
+        let mut somebody_listens = true;
+        while !self.has_ended() {
+            if somebody_listens && let Ok(dialer) = Dialer::new(&self.socket, self.endpoint.as_str(), false) {
+                self.until_lost();
+                dialer.close();
+                wait = FIRST_WAIT;
+            }
+            thread::park_timeout(wait.mul_f64(0.5 + jitter() / 2.0));
+            wait = (wait * 2).min(LONGEST_WAIT);
+            somebody_listens = UnixStream::connect(self.endpoint.path()).is_ok();
+        }
+    }
+
+    fn until_lost(&mut self) {
+        let ended = &self.ended;
+        let mut lost = pin!(self.presence.wait_for(|present| !present));
+        block_on(std::future::poll_fn(|context| match lost.as_mut().poll(context) {
+            Poll::Pending if !ended.load(Ordering::Acquire) => Poll::Pending,
+            _ => Poll::Ready(()),
+        }));
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+}
+
+/// Another number from 0 to 1 in each process and at each call, so that a crowd does not come all at once.
+fn jitter() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let number: u32 = (RandomState::new().hash_one(()) >> 32) as u32;
+    f64::from(number) / f64::from(u32::MAX)
+}
