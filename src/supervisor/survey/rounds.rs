@@ -282,9 +282,9 @@ impl SurveySpec {
     /// than `interval × misses + deadline` after it began. A round has its time all the same.
     fn stretch(&self, asked: usize) -> Duration {
         let more = self.misses.saturating_sub(1);
-        let each = (self.interval / 4).min(self.interval.saturating_sub(self.deadline));
+        let each = (self.interval * 3 / 8).min(self.interval.saturating_sub(self.deadline));
         let wanted = PACE_EACH * u32::try_from(asked).unwrap_or(u32::MAX);
-        wanted.saturating_sub(self.interval).min(self.interval / 2).min(each * more)
+        wanted.saturating_sub(self.interval).min(self.interval * 3 / 4).min(each * more)
     }
 }
 
@@ -447,19 +447,19 @@ mod tests {
         stage.due(1000);
         answer(&mut stage, None);
         stage.over(1000, 1100);
-        assert_eq!(stage.next(1100), Some(2500));
+        assert_eq!(stage.next(1100), Some(2750));
         // One falls silent right after its answer.
-        for (asked, next) in [(2500, 3250), (3250, 4000), (4000, 4750)] {
+        for (asked, next) in [(2750, 3375), (3375, 4000), (4000, 4625)] {
             stage.due(asked);
             answer(&mut stage, Some(one(7)));
             assert_eq!(stage.over(asked, asked + 500).missing, HashSet::from([one(7)]));
             assert_eq!(stage.next(asked + 500), Some(next));
         }
         // The third miss is known 3.5 s after its last answer: three intervals and the deadline.
-        stage.due(4750);
+        stage.due(4625);
         answer(&mut stage, None);
-        stage.over(4750, 4800);
-        assert_eq!(stage.next(4800), Some(6250), "calm again");
+        stage.over(4625, 4800);
+        assert_eq!(stage.next(4800), Some(6375), "calm again");
     }
 
     #[test]
@@ -468,10 +468,10 @@ mod tests {
         for (spec, asked, stretch) in [
             (spec(3, 500), 500, 0),
             (spec(3, 500), 600, 200),
-            (spec(3, 500), 100_000, 500),
-            (spec(2, 500), 100_000, 250),
+            (spec(3, 500), 100_000, 750),
+            (spec(2, 500), 100_000, 375),
             (spec(1, 500), 100_000, 0),
-            (spec(9, 500), 100_000, 500),
+            (spec(9, 500), 100_000, 750),
             (spec(3, 900), 100_000, 200),
             (spec(3, 1000), 100_000, 0),
         ] {
