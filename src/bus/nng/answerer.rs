@@ -43,6 +43,7 @@ impl Replier {
 /// Answers surveys from one endpoint.
 #[derive(Debug)]
 pub(in crate::bus) struct Respondent {
+    /// First, because it has to have ended when the socket is closed.
     _dialling: Dialling,
     answerer: Answerer,
 }
@@ -55,7 +56,8 @@ impl Respondent {
             socket.set_opt::<RecvMaxSize>(MAX_FRAME)?;
             let answerer = Answerer::new(Fenced::new(socket), endpoint, 2)?.start()?;
             let presence = answerer.line.peers.presence();
-            let dialling = Dialling::start(answerer.socket.clone(), endpoint, presence)?;
+            let gate = Arc::clone(&answerer.line.gate);
+            let dialling = Dialling::start(answerer.socket.clone(), endpoint, presence, gate)?;
             Ok(Self { answerer, _dialling: dialling })
         };
         open().map_err(|error| refused("dial", endpoint, error))

@@ -11,19 +11,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nng::options::{Options, ReconnectMaxTime, ReconnectMinTime};
 use nng::{Dialer, Socket};
 use tokio::sync::watch;
 
 use super::aio::Fenced;
+use super::gate::Gate;
 use crate::bus::{Endpoint, block_on};
 
 /// The wait after a connection is lost; it doubles up to the longest, so that nobody is away for much longer than the
 /// one it waits for.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a connection may take before it is asked anew whether anybody listens.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether the connection has come about.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The thread that connects; dropping this ends it.
 #[derive(Debug)]
@@ -33,7 +40,7 @@ pub(super) struct Dialling {
 }
 
 impl Dialling {
-    /// Connects a socket to an endpoint, now and whenever that connection is lost.
+    /// Connects a socket to an endpoint, now and whenever that connection is lost; it is closed through the gate.
     ///
     /// # Errors
     /// NNG's, and [`nng::Error::OutOfMemory`] where the system has no thread to give.
@@ -41,13 +48,14 @@ impl Dialling {
         socket: Socket,
         endpoint: &Endpoint,
         presence: watch::Receiver<bool>,
+        gate: Arc<Gate>,
     ) -> Result<Self, nng::Error> {
         // NNG is not to connect again by itself: its dialer is closed as soon as the connection is lost.
         socket.set_opt::<ReconnectMinTime>(Some(LONGEST_WAIT))?;
         socket.set_opt::<ReconnectMaxTime>(None)?;
         let ended = Arc::<AtomicBool>::default();
-        let line =
-            Line { socket: Fenced::new(socket), endpoint: endpoint.clone(), presence, ended: Arc::clone(&ended) };
+        let (socket, endpoint) = (Fenced::new(socket), endpoint.clone());
+        let line = Line { socket, endpoint, presence, gate, ended: Arc::clone(&ended) };
         let thread = thread::Builder::new().name("plugbus-dial".into()).spawn(move || line.keep());
         let thread = thread.map_err(|_| nng::Error::OutOfMemory)?.thread().clone();
         Ok(Self { ended, thread })
@@ -65,6 +73,7 @@ struct Line {
     socket: Fenced<Socket>,
     endpoint: Endpoint,
     presence: watch::Receiver<bool>,
+    gate: Arc<Gate>,
     ended: Arc<AtomicBool>,
 }
 
@@ -74,15 +83,38 @@ impl Line {
         // Whoever starts a plugin listens already.
         let mut somebody_listens = true;
         while !self.has_ended() {
-            if somebody_listens && let Ok(dialer) = Dialer::new(&self.socket, self.endpoint.as_str(), false) {
-                self.until_lost();
-                dialer.close();
-                wait = FIRST_WAIT;
+            if somebody_listens && let Some(Ok(dialer)) = self.while_open(|| self.dial()) {
+                if self.is_connected_soon() {
+                    wait = FIRST_WAIT;
+                    self.until_lost();
+                }
+                self.while_open(|| dialer.close());
             }
             thread::park_timeout(wait.mul_f64(0.5 + jitter() / 2.0));
             wait = (wait * 2).min(LONGEST_WAIT);
             somebody_listens = UnixStream::connect(self.endpoint.path()).is_ok();
         }
+    }
+
+    /// Does something to the socket, unless that is closed or about to be: NNG aborts the process where a dialer and its
+    /// socket are closed at the same time.
+    fn while_open<T>(&self, action: impl FnOnce() -> T) -> Option<T> {
+        let _open = self.gate.pass()?;
+        // Ended comes before closed.
+        (!self.has_ended()).then(action)
+    }
+
+    /// Has NNG begin to connect; it is not waited for, because the socket cannot be closed meanwhile.
+    fn dial(&self) -> Result<Dialer, nng::Error> {
+        Dialer::new(&self.socket, self.endpoint.as_str(), true)
+    }
+
+    fn is_connected_soon(&self) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while !*self.presence.borrow() && !self.has_ended() && Instant::now() < until {
+            thread::park_timeout(LOOK);
+        }
+        *self.presence.borrow()
     }
 
     fn until_lost(&mut self) {
