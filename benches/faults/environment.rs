@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use crate::Fault;
 use crate::act;
 use crate::figure::{Figure, Size, in_ms};
-use crate::ground::{LONG, lasting, processor_time, status_field, zombies_of};
+use crate::ground::{LONG, crowd_of, crowd_ready, lasting, processor_time, status_field, zombies_of};
 use crate::measure::Timings;
 use crate::support::{Stage, eventually, eventually_or, jumping_clock, plugin, signal};
 
@@ -103,13 +103,11 @@ fn descriptors(_: Size) -> Vec<Figure> {
 
 fn thousand(size: Size) -> Vec<Figure> {
     let count = size.pick(1000, 40);
-    let config: String = (0..count / 40)
-        .map(|nth| act::plugin(&format!("target-{nth}"), "serve", "replicas = 40\nstart_timeout = '2min'"))
-        .collect();
+    let config = crowd_of(count);
     let mut stage = Stage::empty();
     let begun = Instant::now();
     stage.supervise_apart(&config, |command| command);
-    let first = all_ready(&stage, count);
+    let first = pids(&crowd_ready(&stage, count));
     let start = begun.elapsed();
     lasting(size.pick(Duration::from_secs(5), Duration::from_secs(1)));
     let spent = processor_time(stage.supervisor_pid());
@@ -124,7 +122,7 @@ fn thousand(size: Size) -> Vec<Figure> {
     lasting(size.pick(Duration::from_secs(10), Duration::from_secs(1)));
     let killed = Instant::now();
     stage.supervise_apart(&config, |command| command);
-    let second = all_ready(&stage, count);
+    let second = pids(&crowd_ready(&stage, count));
     let back = killed.elapsed();
     // In order: a thousand that are killed at one moment keep the machine busy with their ends while the next fault runs.
     stage.stop();
@@ -157,17 +155,8 @@ fn thousand(size: Size) -> Vec<Figure> {
     ]
 }
 
-/// Waits until that many plugins are ready; answers their processes.
-fn all_ready(stage: &Stage, count: usize) -> BTreeSet<Option<u32>> {
-    let begun = Instant::now();
-    loop {
-        let plugins = stage.status().plugins;
-        if plugins.len() == count && plugins.iter().all(|plugin| plugin.state == UnitState::Ready) {
-            return plugins.iter().map(|plugin| plugin.pid).collect();
-        }
-        assert!(begun.elapsed() < 4 * LONG, "{count} plugins never became ready");
-        lasting(Duration::from_millis(50));
-    }
+fn pids(plugins: &[PluginStatus]) -> BTreeSet<Option<u32>> {
+    plugins.iter().map(|plugin| plugin.pid).collect()
 }
 
 /// A process that does not outlive the fault, whatever becomes of that.

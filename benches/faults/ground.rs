@@ -5,6 +5,9 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use plugbus::supervisor::{PluginStatus, UnitState};
+
+use crate::act;
 use crate::support::Stage;
 
 /// The longest that anything here is waited for.
@@ -90,6 +93,25 @@ impl Beacon {
         let mut pid = [0; 4];
         self.socket.recv(&mut pid).expect("a process starts");
         (Instant::now(), u32::from_le_bytes(pid))
+    }
+}
+
+/// The configuration of that many instances, a multiple of 40; a plugin may have 64 replicas, so it takes several.
+pub(crate) fn crowd_of(count: usize) -> String {
+    let section = |nth| act::plugin(&format!("target-{nth}"), "serve", "replicas = 40\nstart_timeout = '2min'");
+    (0..count / 40).map(section).collect()
+}
+
+/// Waits until that many instances are ready; answers how they stand.
+pub(crate) fn crowd_ready(stage: &Stage, count: usize) -> Vec<PluginStatus> {
+    let begun = Instant::now();
+    loop {
+        let plugins = stage.status().plugins;
+        if plugins.len() == count && plugins.iter().all(|plugin| plugin.state == UnitState::Ready) {
+            return plugins;
+        }
+        assert!(begun.elapsed() < 4 * LONG, "{count} plugins never became ready");
+        lasting(Duration::from_millis(50));
     }
 }
 

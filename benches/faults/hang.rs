@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::Fault;
 use crate::act;
 use crate::figure::{Figure, Size, in_ms};
-use crate::ground::{LONG, lasting, stamp};
+use crate::ground::{LONG, crowd_of, crowd_ready, lasting, stamp};
 use crate::measure::Timings;
 use crate::support::{Stage, eventually, signal};
 
@@ -232,18 +232,8 @@ fn boundary(size: Size) -> Vec<Figure> {
 
 fn crowd(size: Size) -> Vec<Figure> {
     let count = size.pick(1000, 40);
-    // A plugin may have 64 replicas; the crowd is made of as many plugins as it takes.
-    let plugins = count / 40;
-    let config: String = (0..plugins)
-        .map(|nth| act::plugin(&format!("target-{nth}"), "serve", "replicas = 40\nstart_timeout = '2min'"))
-        .collect();
-    let mut stage = Stage::spawn(&config);
-    let until = Instant::now() + 4 * LONG;
-    while stage.status().plugins.iter().any(|plugin| plugin.state != UnitState::Ready) {
-        assert!(Instant::now() < until, "{count} plugins never became ready");
-        lasting(Duration::from_millis(100));
-    }
-    let before = stage.status().plugins;
+    let mut stage = Stage::spawn(&crowd_of(count));
+    let before = crowd_ready(&stage, count);
     let victim = before[count / 2].clone();
     signal(victim.pid.unwrap(), Signal::STOP);
     let until = Instant::now() + LONG;

@@ -59,7 +59,6 @@ pub(super) fn run(settings: &Settings, args: &Supervise) -> Result<(), CommandEr
     }
 }
 
-/// The configuration, with what follows from this process being nothing but a supervisor.
 /// The supervisor's runtime, with threads for what blocks: starts, of which sixteen go on at once, and as many others.
 ///
 /// Tokio's own limit of 512 would let fifty plugins that die at once have fifty threads, and what their stacks and
@@ -68,6 +67,7 @@ fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().max_blocking_threads(32).enable_all().build()
 }
 
+/// The configuration, with what follows from this process being nothing but a supervisor.
 fn configured(settings: &Settings, args: &Supervise) -> Result<Loaded, CommandError> {
     let mut loaded = settings.configuration(&args.config.config)?;
     loaded.spec.trust.accepts_changes = args.dev;

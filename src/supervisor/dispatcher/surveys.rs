@@ -112,9 +112,10 @@ impl Dispatcher {
             if over.void && !over.missing.is_empty() {
                 self.journal.own("was late itself; this survey round counts against nobody");
             }
-            for (unit, epoch) in
-                over.asked.iter().copied().filter(|(unit, _)| self.slots.contains(*unit)).collect::<Vec<_>>()
-            {
+            for &(unit, epoch) in &over.asked {
+                if !self.slots.contains(unit) {
+                    continue;
+                }
                 let outcome = match over.missing.contains(&(unit, epoch)) {
                     _ if over.void => RoundOutcome::Void,
                     false => RoundOutcome::Answered,
