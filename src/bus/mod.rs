@@ -46,7 +46,7 @@ pub use error::{BusError, RequestError};
 #[cfg(feature = "supervisor")]
 pub(crate) use lane::LANE;
 pub use lane::Lane;
-pub use nng::{Answers, PeerEvent, Publisher, Subscriber, Surveyor};
+pub use nng::{Answers, Closing, PeerEvent, Publisher, Subscriber, Surveyor};
 pub use peer::Peer;
 pub use process_id::ProcessId;
 pub use roles::{Farewell, Incoming, Replier, Requester, Respondent, Turn};

@@ -12,11 +12,11 @@ use super::journal::Journal;
 use super::output::Output;
 use super::policy::dependency::start_order;
 use super::process::{Cgroups, Reaper, hold};
-use super::rebuilt;
 use super::report::{ReloadReport, StatusReport, SurveyReport};
 use super::startup::find_inheritance;
 use super::survey::Survey;
 use super::{CgroupUse, SupervisorError, SupervisorSpec};
+use super::{closing, rebuilt};
 use crate::bus::{BusDir, BusError, BusLock, Lane, Publisher};
 use crate::trust::Warden;
 
@@ -102,6 +102,7 @@ impl Supervisor {
         let (requests, to_dispatcher) = mpsc::channel(REQUESTS);
         let reloader = loader.map(|loader| Reloader::start(loader, requests.clone()));
         let control = Control::start(&dir, &requests, reloader.clone(), &spec)?;
+        tokio::spawn(closing::watch(requests.downgrade(), reloader.clone().filter(|_| spec.adopts_orphans)));
         let (owner, of_dispatcher) = watch::channel(());
         let (end, ended) = watch::channel(None);
         let fallback = dir.state_dir().join("plugbus.lock");

@@ -27,6 +27,7 @@
 //!
 //! Knows nothing of TOML or the terminal.
 
+mod closing;
 mod confinement;
 mod control;
 mod dispatcher;

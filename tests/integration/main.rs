@@ -48,6 +48,8 @@ mod stats;
 mod stopping;
 mod strangers;
 mod streams;
+#[cfg(target_os = "linux")]
+mod stuck_bus;
 mod succession;
 mod supervise;
 mod support;

@@ -7,6 +7,7 @@ mod aio;
 mod answerer;
 #[cfg(target_os = "linux")]
 mod backlog;
+mod closing;
 mod dialling;
 mod gate;
 mod library;
@@ -19,6 +20,7 @@ mod surveyor;
 use std::time::Duration;
 
 pub(super) use answerer::{Incoming, Replier, Respondent};
+pub use closing::Closing;
 pub use peers::PeerEvent;
 pub use publisher::Publisher;
 pub(super) use requester::Requester;

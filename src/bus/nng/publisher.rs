@@ -1,9 +1,12 @@
 //! PUB: one message to everybody who listens at the moment.
 
+use std::sync::mpsc;
+use std::time::Duration;
+
 use nng::options::{Options, SendBufferSize};
 use nng::{Message, Protocol, Socket};
 
-use super::aio::Fenced;
+use super::aio::{Fenced, bury};
 use super::answerer::listen;
 use super::peers::Peers;
 use super::{library, refused};
@@ -13,6 +16,9 @@ use crate::bus::{BusError, Endpoint};
 
 /// Messages that wait for each subscriber; one that reads slower loses the ones past these, and nobody else does.
 const UNSENT: i32 = 512;
+
+/// How long its end may take; where NNG is stuck, it never comes.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Tells everybody who is connected to one endpoint.
 #[derive(Debug)]
@@ -45,9 +51,16 @@ impl Publisher {
         let _ = self.socket.send(Message::from(message));
     }
 
-    /// Leaves the endpoint, and waits until its file is gone.
+    /// Leaves the endpoint, and waits until its file is gone, but not for ever.
     pub fn close(self) {
-        // Nothing arrives at a publisher, and this is no callback: it may be closed where it stands.
-        self.socket.close();
+        let (closed, until_closed) = mpsc::channel();
+        let socket = self.socket.clone();
+        bury(Box::new(move || {
+            socket.close();
+            let _ = closed.send(());
+        }));
+        if until_closed.recv_timeout(CLOSING).is_err() {
+            tracing::warn!("the events endpoint takes long to close");
+        }
     }
 }
