@@ -17,7 +17,7 @@ demo: build ## See the whole story: call, kill, freeze, recover
 
 # Tests come last: what CI prints ends with their summary. The README's own commands want the release build.
 test: lint build ## Run everything that CI runs
-	$(CARGO) test --locked --workspace --no-fail-fast
+	$(CARGO) test --locked --workspace --features stream --no-fail-fast
 
 # Peers are built with their own tools; what is missing is left out with a word.
 bench: setup ## Measure, beside other plugin systems

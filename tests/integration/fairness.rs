@@ -1,8 +1,11 @@
 //! Limits: so many calls run, so many wait, and no caller keeps the others out.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use plugbus::bus::{Card, Lane};
@@ -10,7 +13,7 @@ use plugbus::host::CallError;
 use plugbus::wire::{Code, Fault, Reply, RequestHead, Stats, from_slice};
 use serde_json::{Value, json};
 
-use crate::support::{LONG, PATIENT, RawCaller, Stage, eventually, sdk_plugin_of};
+use crate::support::{LONG, PATIENT, RawCaller, Stage, eventually, sdk_plugin_of, text_on};
 
 /// One plugin of this lane, with limits.
 fn limited(lane: Lane, limits: &str, more: &str) -> Stage {
@@ -113,4 +116,50 @@ fn who_is_busy_is_passed_over_for_another_instance() {
     std::fs::write(&gate, "").unwrap();
     assert_eq!((reply(&mut first), reply(&mut second)), (Ok(0), Ok(0)));
     assert_eq!(bus.request("sdk.echo").timeout(LONG).call::<String, _>("ab").unwrap(), "ab");
+}
+
+/// One connection that calls without a pause, and throws away what is answered; ends when dropped.
+struct Torrent {
+    stream: UnixStream,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Torrent {
+    fn at(socket: &Path) -> Self {
+        let RawCaller(stream) = RawCaller::connect(socket).unwrap();
+        stream.set_read_timeout(None).unwrap();
+        stream.set_write_timeout(None).unwrap();
+        let ping = RequestHead::new("$ping", LONG).encode(&()).unwrap();
+        let length = (4 + ping.len()) as u64;
+        let frame = [&[1], &length.to_be_bytes()[..], &0x8000_0001_u32.to_be_bytes(), &ping].concat();
+        let (mut calls, mut replies) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
+        let calling = thread::spawn(move || {
+            let many = frame.repeat(1000);
+            while calls.write_all(&many).is_ok() {}
+        });
+        let reading = thread::spawn(move || drop(std::io::copy(&mut replies, &mut std::io::sink())));
+        Self { stream, threads: vec![calling, reading] }
+    }
+}
+
+impl Drop for Torrent {
+    fn drop(&mut self) {
+        // The plugin may have ended.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
+    }
+}
+
+#[test]
+fn connections_that_always_have_more_leave_others_their_turn() {
+    for lane in Lane::ALL {
+        let plugin = text_on(lane);
+        // One for every thread that waits for calls, and some more.
+        let torrents: Vec<_> = (0..6).map(|_| Torrent::at(&plugin.socket())).collect();
+        for _ in 0..20 {
+            RawCaller::connect(&plugin.socket()).unwrap().ping().unwrap();
+        }
+        drop(torrents);
+        RawCaller::connect(&plugin.socket()).unwrap().ping().unwrap();
+    }
 }

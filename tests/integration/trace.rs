@@ -105,4 +105,18 @@ fn a_handler_sees_its_trace_and_whoever_listens_sees_a_span() {
     assert!(seen.starts_with(TRACE) && seen.len() == PARENT.len() && seen != PARENT, "{seen}");
     let span = ["serve{", "plugin=\"sdk\"", "method=\"traceparent\"", seen];
     eventually("the span is shown", || shows(&plugbus(&["logs", "sdk"]), &span).then_some(()));
+    // What the handler calls is of the same trace, and a span of its own.
+    for relay in ["sdk.relay", "sdk.relay_async"] {
+        let inner = plugbus(&["call", relay, "--json", "[\"sdk.traceparent\", null]", "--traceparent", PARENT]);
+        let inner = inner.trim();
+        assert!(inner.starts_with(TRACE) && inner.len() == PARENT.len(), "{relay}: {inner}");
+        let outer = |line: &str| {
+            let method = relay.strip_prefix("sdk.").unwrap();
+            shows(line, &["serve{", &format!("method=\"{method}\""), TRACE]) && !line.contains(inner)
+        };
+        eventually("both spans are shown", || {
+            let said = plugbus(&["logs", "sdk"]);
+            (said.lines().any(outer) && shows(&said, &["serve{", "method=\"traceparent\"", inner])).then_some(())
+        });
+    }
 }

@@ -242,9 +242,14 @@ impl Crew {
     /// Has a connection that waits for a seat gone on with, where there is one.
     fn call_next(&self) {
         if let Some(next) = self.seats.next() {
-            lock(&self.ready).push_back(next);
-            self.ring();
+            self.call(next);
         }
+    }
+
+    /// Has a connection gone on with, after those that were called before.
+    pub(super) fn call(&self, connection: Arc<Connection>) {
+        lock(&self.ready).push_back(connection);
+        self.ring();
     }
 
     /// Ends all threads that do not run a request, and every connection.

@@ -15,6 +15,9 @@ use super::pending::SCRATCH;
 /// to do meanwhile.
 const HELD_BACK: Duration = Duration::from_micros(20);
 
+/// How long a connection that always has more is gone on with before others get a turn.
+const TURN: Duration = Duration::from_millis(1);
+
 impl Crew {
     pub(super) fn attend_to(
         self: &Arc<Self>,
@@ -49,6 +52,7 @@ impl Crew {
         }
         connection.gather();
         let mut more = true;
+        let mut since = None;
         loop {
             let handed_out = self.hand_out(connection, me);
             match handed_out {
@@ -69,6 +73,10 @@ impl Crew {
                         // Where it was short, the next bytes are an event of their own; the end may have been in the
                         // same event.
                         more = left || connection.is_input_ending();
+                        if left && since.get_or_insert_with(Instant::now).elapsed() > TURN {
+                            self.put_off(connection);
+                            return true;
+                        }
                         continue;
                     }
                     Read::Nothing => {}
@@ -82,6 +90,14 @@ impl Crew {
             more = true;
             connection.gather();
         }
+    }
+
+    /// Lets those that wait go first; gives the claim back.
+    fn put_off(&self, connection: &Arc<Connection>) {
+        self.flushed(connection, connection.stop_gathering());
+        // Who wants it looked at again has that.
+        while !connection.release() {}
+        self.call(Arc::clone(connection));
     }
 
     /// What came before the end is handed out, and answered where it can be answered at once.
