@@ -24,6 +24,7 @@ mod dependencies;
 mod documents;
 mod events;
 mod fairness;
+mod full_disk;
 mod garbage;
 mod identity;
 mod inheritance;

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use plugbus::bus::ProcessId;
 use plugbus::supervisor::UnitState;
 use rustix::process::Signal;
 
-use crate::support::{LONG, PATIENT, Stage, eventually, misbehaving, missing, plugin, signal, text_plugin};
+use crate::support::{PATIENT, Stage, eventually, misbehaving, plugin, signal, text_plugin};
 
 /// A plugin that counts on standard output, as fast as it can, until the file `stop` is there.
 fn counting(stage: &Stage) -> String {
@@ -183,68 +182,6 @@ fn a_reason_comes_from_the_line_that_tells_it() {
     let events = stage.events();
     let failed = events.iter().find(|event| event["plugin"] == "go" && event["to"] == "failed").unwrap();
     assert_eq!(failed["output"].as_array().unwrap().len(), 4);
-}
-
-/// A tmpfs; `None` where this user may not mount one.
-struct SmallDisk<'a>(&'a Path);
-
-impl<'a> SmallDisk<'a> {
-    fn mount(at: &'a Path, options: &str) -> Option<Self> {
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", options, "plugbus-test"]).arg(at);
-        mount.stderr(std::process::Stdio::null());
-        let mounted = mount.status().is_ok_and(|status| status.success());
-        if mounted { Some(Self(at)) } else { missing("the right to mount a file system") }
-    }
-
-    fn remount(&self, options: &str) {
-        let mut mount = Command::new("mount");
-        assert!(mount.args(["-o", &format!("remount,{options}")]).arg(self.0).status().unwrap().success());
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
-}
-
-#[test]
-fn a_full_or_read_only_disk_holds_no_plugin_up_and_is_written_to_again_when_it_is_well() {
-    let mut stage = Stage::empty();
-    let log_dir = stage.bus().log_dir();
-    let Some(disk) = SmallDisk::mount(&log_dir, "size=128k,mode=700") else {
-        return;
-    };
-    let more = "[log]\nmax_size = '1GiB'\n";
-    let config = PATIENT.to_owned() + &misbehaving("loud", "flood", "") + &text_plugin("") + more;
-    stage.supervise_apart(&config, |command| command);
-    stage.ready("loud");
-    let printed = || stage.caller().request("loud.printed").timeout(LONG).call::<u64, _>(&()).unwrap();
-    let flows = || {
-        let target = printed() + 100_000;
-        eventually("the flood goes on", || (printed() > target).then_some(()));
-    };
-    let dropped = || stage.plugin("loud").dropped_lines;
-    // Full: the flood fills it in no time.
-    stage.until("loud", |plugin| plugin.dropped_lines > 10_000);
-    flows();
-    disk.remount("size=512k");
-    let log = log_dir.join("loud.log");
-    eventually("it is written to again", || (fs::metadata(&log).ok()?.len() > 128 << 10).then_some(()));
-    // Another disk in its place, on which nothing may be written.
-    let read_only = SmallDisk::mount(&log_dir, "ro").unwrap();
-    let before = dropped();
-    stage.until("loud", |plugin| plugin.dropped_lines > before);
-    flows();
-    drop(read_only);
-    disk.remount("size=1g");
-    let (well, before) = (std::time::Instant::now(), fs::metadata(&log).unwrap().len());
-    eventually("it is written to again", || (fs::metadata(&log).ok()?.len() > before + (512 << 10)).then_some(()));
-    assert!(well.elapsed().as_secs() < 5, "took {:?}", well.elapsed());
-    eventually("what is missing is told", || stage.log("loud.log").contains("lines dropped").then_some(()));
-    assert_eq!((stage.ready("text").restarts, stage.ready("loud").restarts), (0, 0));
-    signal(stage.ready("loud").pid.unwrap(), Signal::KILL);
 }
 
 #[test]

@@ -8,13 +8,12 @@ use tokio::sync::mpsc;
 use super::Dispatcher;
 use super::attend::{Attendance, ProcessCommand, Start};
 use super::slot::Attended;
-use crate::bus::{Card, new_instance};
+use crate::bus::new_instance;
 use crate::supervisor::journal::now_in_words;
 use crate::supervisor::output::Source;
 use crate::supervisor::process::{Launch, Tree};
 use crate::supervisor::startup::InstanceRecord;
 use crate::supervisor::unit::{Change, Epoch, UnitAction, UnitEvent, UnitState};
-use crate::wire::{Info, PROTOCOL};
 
 impl Dispatcher {
     /// The only way in which a unit ever changes; those that it concerns are told what it means for them.
@@ -141,44 +140,6 @@ impl Dispatcher {
         if let Some(attended) = self.slots[unit].attended(epoch) {
             // Closed when the process has exited meanwhile, which its task is about to tell.
             let _ = attended.commands.try_send(command);
-        }
-    }
-
-    fn publish(&mut self, unit: usize, epoch: Epoch, info: Info) {
-        // Its methods may be what somebody waits for.
-        self.changed = true;
-        let slot = &self.slots[unit];
-        let (Some(attended), Some(process)) = (slot.attended(epoch), slot.unit.process()) else { return };
-        let name = slot.unit.spec().name.clone();
-        let dir = &self.workshop.dir;
-        let published = dir.endpoint(&name, &attended.instance).and_then(|endpoint| {
-            dir.publish(&Card {
-                name,
-                instance: attended.instance.clone(),
-                version: info.version,
-                process: process.id,
-                protocol: PROTOCOL,
-                protocol_max: info.protocol_max,
-                url: endpoint.to_string(),
-                methods: info.methods,
-            })
-        });
-        if let Err(error) = published {
-            self.journal.noted(slot.subject(), &format!("callers cannot find it: {error}"));
-        }
-    }
-
-    fn withdraw(&self, unit: usize, epoch: Epoch) {
-        let slot = &self.slots[unit];
-        if let Some(attended) = slot.attended(epoch) {
-            self.workshop.dir.withdraw(&slot.unit.spec().name, &attended.instance);
-        }
-    }
-
-    fn sweep(&self, unit: usize, epoch: Epoch) {
-        let slot = &self.slots[unit];
-        if let Some(attended) = slot.attended(epoch) {
-            self.workshop.dir.sweep(&slot.unit.spec().name, &attended.instance);
         }
     }
 

@@ -8,6 +8,7 @@
 mod act;
 mod admitted;
 mod attend;
+mod cards;
 mod changes;
 mod gates;
 mod orders;
@@ -40,6 +41,7 @@ use super::{PluginSpec, SupervisorEnd, SupervisorSpec};
 use crate::bus::{BusDir, PeerEvent};
 use crate::trust::Warden;
 use attend::{Told, Workshop};
+use cards::Unpublished;
 pub(super) use changes::Reload;
 use orders::Errand;
 pub(super) use orders::{Order, OrderQuery, OrderRefusal};
@@ -103,6 +105,7 @@ pub(super) struct Dispatcher {
     errands: Vec<Errand>,
     rolls: Vec<Roll>,
     ready_waiters: Vec<oneshot::Sender<Result<(), Vec<NotReady>>>>,
+    unpublished: Vec<Unpublished>,
     workshop: Workshop,
     events: mpsc::Receiver<Told>,
     requests: mpsc::Receiver<Request>,
@@ -142,6 +145,7 @@ impl Dispatcher {
             errands: Vec::new(),
             rolls: Vec::new(),
             ready_waiters: Vec::new(),
+            unpublished: Vec::new(),
             workshop,
             events,
             requests,

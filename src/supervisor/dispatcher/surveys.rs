@@ -108,6 +108,7 @@ impl Dispatcher {
 
     fn on_round_over(&mut self, over: &RoundOver) {
         if over.kind == RoundKind::Regular {
+            self.publish_again();
             // Where all answered all the same, it is of no interest.
             if over.void && !over.missing.is_empty() {
                 self.journal.own("was late itself; this survey round counts against nobody");

@@ -201,6 +201,11 @@ impl Stage {
         self.bus.cards().unwrap().into_iter().filter(|card| card.name != "supervisor").collect()
     }
 
+    /// What supervisors in processes of their own said until now.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.root.path().join(SAID)).unwrap()
+    }
+
     /// The event log as it is now.
     pub(crate) fn events(&self) -> Vec<Value> {
         let log = self.log("supervisor.events.jsonl");
