@@ -60,6 +60,33 @@
 //! [`Context`](crate::plugin::Context) is the call's own and not given by callers. Arguments and results are owned types
 //! that serde can read and write.
 //!
+//! # Items one by one
+//! A method that returns [`Items<T>`](crate::plugin::Items) gives callers a [`Reader<T>`](crate::host::Reader). One whose only
+//! argument is an [`Input<T>`](crate::plugin::Input) takes none from callers and gives them both ends: a
+//! [`Writer<T>`](crate::host::Writer) for what it takes, and a reader for its items, or for its result by
+//! [`Reader::only`](crate::host::Reader::only).
+//!
+//! ```no_run
+//! use plugbus::plugin::{Failure, Input, Items};
+//!
+//! #[plugbus::interface]
+//! pub trait Text {
+//!     /// Each line of a text.
+//!     fn lines(&self, text: String) -> Result<Items<String>, Failure>;
+//!     /// How many letters all texts have together.
+//!     fn total(&self, texts: Input<String>) -> Result<usize, Failure>;
+//! }
+//!
+//! fn call(text: &BlockingTextClient) -> Result<usize, plugbus::host::CallError> {
+//!     let (mut texts, total) = text.total()?;
+//!     for line in text.lines("Live on time,\nemit no evil")? {
+//!         texts.send(&line?)?;
+//!     }
+//!     texts.end()?;
+//!     total.only()
+//! }
+//! ```
+//!
 //! # What does not compile
 //! An implementation that differs from the trait:
 //!

@@ -59,16 +59,9 @@ fn client(interface: &Interface, client: &Ident, bus: &Tokens, is_async: bool) -
 }
 
 fn call(method: &Method, visibility: &syn::Visibility, is_async: bool) -> Tokens {
-    let (ident, name, result, doc) = (&method.item.sig.ident, &method.name, &method.result, &method.doc);
-    let arguments = method.arguments.iter().map(typed);
-    let names: Vec<_> = method.arguments.iter().map(|argument| &argument.ident).collect();
-    let owned = method.arguments.iter().filter(|argument| is_string(argument)).map(|argument| &argument.ident);
-    let (parameters, value) = match names.as_slice() {
-        [] => (None, quote!(&())),
-        [only] => (None, quote!(&#only)),
-        several => (Some(serve::parameters(method, &quote!(Serialize))), quote!(&Parameters { #(#several),* })),
-    };
+    let (ident, name, doc) = (&method.item.sig.ident, &method.name, &method.doc);
     let (keyword, wait) = if is_async { (quote!(async fn), quote!(.await)) } else { (quote!(fn), Tokens::new()) };
+    let Way { arguments, result, prepare, call } = Way::of(method, is_async);
     quote! {
         #[doc = #doc]
         ///
@@ -77,9 +70,51 @@ fn call(method: &Method, visibility: &syn::Visibility, is_async: bool) -> Tokens
         #visibility #keyword #ident(
             &self #(, #arguments)*
         ) -> ::core::result::Result<#result, ::plugbus::host::CallError> {
-            #parameters
-            #(let #owned: ::std::string::String = #owned.into();)*
-            self.bus.request(#name).plugin(&self.plugin).timeout(self.timeout).call(#value)#wait
+            #prepare
+            self.bus.request(#name).plugin(&self.plugin).timeout(self.timeout).#call #wait
+        }
+    }
+}
+
+/// How a method is called.
+struct Way {
+    arguments: Vec<Tokens>,
+    result: Tokens,
+    /// What makes of the arguments what is sent.
+    prepare: Tokens,
+    call: Tokens,
+}
+
+impl Way {
+    fn of(method: &Method, is_async: bool) -> Self {
+        let host = if is_async { quote!(::plugbus::host) } else { quote!(::plugbus::host::blocking) };
+        let result = &method.result;
+        if let Some(items) = &method.input {
+            return Self {
+                arguments: Vec::new(),
+                result: quote!((#host::Writer<#items>, #host::Reader<#result>)),
+                prepare: Tokens::new(),
+                call: quote!(open()),
+            };
+        }
+        let names: Vec<_> = method.arguments.iter().map(|argument| &argument.ident).collect();
+        let owned = method.arguments.iter().filter(|argument| is_string(argument)).map(|argument| &argument.ident);
+        let (parameters, value) = match names.as_slice() {
+            [] => (None, quote!(&())),
+            [only] => (None, quote!(&#only)),
+            several => {
+                (Some(serve::parameters(method, &quote!(Serialize))), quote!(&Parameters { #(#several),* }))
+            }
+        };
+        let (result, call) = match method.gives_items {
+            true => (quote!(#host::Reader<#result>), quote!(stream(#value))),
+            false => (quote!(#result), quote!(call(#value))),
+        };
+        Self {
+            arguments: method.arguments.iter().map(typed).collect(),
+            result,
+            prepare: quote!(#parameters #(let #owned: ::std::string::String = #owned.into();)*),
+            call,
         }
     }
 }

@@ -29,8 +29,12 @@ pub(crate) struct Method {
     pub(crate) arguments: Vec<Argument>,
     /// Which of the parameters after `&self` is the call's context.
     pub(crate) context: Option<usize>,
-    /// `T` of `Result<T, E>`.
+    /// `T` of `Result<T, E>`, or of `Result<Items<T>, E>`.
     pub(crate) result: Type,
+    /// Whether the result comes item by item.
+    pub(crate) gives_items: bool,
+    /// `T` of the one argument `Input<T>`, which comes item by item.
+    pub(crate) input: Option<Type>,
 }
 
 pub(crate) struct Argument {
@@ -76,8 +80,13 @@ impl Method {
         let result = result_of(&item)?;
         let (is_idempotent, typical_ms) = take_own(&mut item.attrs)?;
         let (arguments, context) = arguments(&mut item)?;
+        let input = input(&arguments)?;
+        let (result, gives_items) = match inside(&result, "Items") {
+            Some(items) => (items.clone(), true),
+            None => (result, false),
+        };
         let doc = doc(&item.attrs);
-        Ok(Self { item, name, doc, is_idempotent, typical_ms, arguments, context, result })
+        Ok(Self { item, name, doc, is_idempotent, typical_ms, arguments, context, result, gives_items, input })
     }
 }
 
@@ -146,17 +155,34 @@ fn is_context(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Context"))
 }
 
+/// What the items of an `Input` are.
+fn input(arguments: &[Argument]) -> Result<Option<Type>> {
+    let found = arguments.iter().find_map(|argument| Some((argument, inside(&argument.ty, "Input")?)));
+    match found {
+        Some((argument, _)) if arguments.len() > 1 => {
+            let problem = "an `Input` is the only argument of its method: what else it needs is its first item";
+            Err(Error::new(argument.ty.span(), problem))
+        }
+        found => Ok(found.map(|(_, items)| items.clone())),
+    }
+}
+
+/// `T` of `Name<T, ...>`.
+fn inside<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+    let Type::Path(path) = ty else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == name)?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    match arguments.args.first()? {
+        GenericArgument::Type(first) => Some(first),
+        _ => None,
+    }
+}
+
 fn result_of(item: &TraitItemFn) -> Result<Type> {
     let problem = "a method returns a `Result<T, E>`: every call can fail";
     let error = || Error::new(item.sig.span(), problem);
     let ReturnType::Type(_, ty) = &item.sig.output else { return Err(error()) };
-    let Type::Path(path) = &**ty else { return Err(error()) };
-    let last = path.path.segments.last().filter(|last| last.ident == "Result").ok_or_else(error)?;
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return Err(error()) };
-    match arguments.args.first() {
-        Some(GenericArgument::Type(result)) => Ok(result.clone()),
-        _ => Err(error()),
-    }
+    inside(ty, "Result").cloned().ok_or_else(error)
 }
 
 /// The comment above something, its lines joined.

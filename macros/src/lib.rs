@@ -97,6 +97,12 @@ mod tests {
             ),
             (
                 quote!(
+                    fn a(&self, b: Input<u8>, c: u8) -> Result<(), Failure>;
+                ),
+                "an `Input` is the only argument of its method: what else it needs is its first item",
+            ),
+            (
+                quote!(
                     #[typical("soon")]
                     fn a(&self) -> Result<(), Failure>;
                 ),
