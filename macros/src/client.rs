@@ -102,9 +102,7 @@ impl Way {
         let (parameters, value) = match names.as_slice() {
             [] => (None, quote!(&())),
             [only] => (None, quote!(&#only)),
-            several => {
-                (Some(serve::parameters(method, &quote!(Serialize))), quote!(&Parameters { #(#several),* }))
-            }
+            several => (Some(serve::parameters(method, &quote!(Serialize))), quote!(&Parameters { #(#several),* })),
         };
         let (result, call) = match method.gives_items {
             true => (quote!(#host::Reader<#result>), quote!(stream(#value))),
