@@ -1,5 +1,6 @@
 #!/bin/sh
 # Fuzzes every target for so many seconds, 60 by default, or those that are named: scripts/fuzz.sh 1200 frames messages
+# After ten million inputs a target has had enough.
 #
 # What a target starts from is in fuzz/corpus, made from the golden messages and the configurations, and grows there. An input that
 # fails is written to fuzz/artifacts: put it into fuzz/regressions/TARGET, where a test reads it from then on, and mend what fails.
@@ -36,5 +37,5 @@ for target in $targets; do
     esac
     [ ! -d "fuzz/regressions/$target" ] || cp "fuzz/regressions/$target"/* "$corpus"
     say "$target for $seconds seconds"
-    $cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1
+    $cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -runs=10000000 -max_len=65536 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1
 done

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use plugbus::wire::{
     Answer, Batch, Close, Code, CodecError, Fault, Info, Items, Load, Next, Opened, Put, Question, Raw, Reply,
-    Request, RequestHead, Stats, Taken, Want, to_vec,
+    Request, RequestHead, Stats, Taken, Trail, Want, to_vec,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -91,7 +91,10 @@ fn build(name: &str, meaning: &Value) -> Vec<u8> {
     let number = |field: &str| meaning[field].as_u64().unwrap();
     match name.split('-').next().unwrap() {
         "request" => {
-            let meta = meaning.get("meta").map(|meta| to_vec(meta).unwrap());
+            let meta = meaning.get("meta").map(|meta| match meta["depth"].as_u64() {
+                Some(depth) => trail(depth, meta).write().unwrap(),
+                None => to_vec(meta).unwrap(),
+            });
             let mut head =
                 RequestHead::new(meaning["method"].as_str().unwrap(), Duration::from_millis(number("ttl_ms")));
             head.id = meaning["id"].as_str();
@@ -141,6 +144,15 @@ fn build(name: &str, meaning: &Value) -> Vec<u8> {
         }
         other => panic!("{other} is no kind of message"),
     }
+}
+
+/// Where a call comes from that is nested so deep.
+fn trail(depth: u64, meaning: &Value) -> Trail {
+    let instances: Vec<_> = meaning["trail"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let mut trail = instances.iter().fold(Trail::default(), |trail, instance| trail.nested(instance));
+    trail.traceparent = meaning["traceparent"].as_str().map(str::to_owned);
+    assert_eq!(u64::from(trail.depth()), depth);
+    trail
 }
 
 /// Items of a stream as their bytes.

@@ -4,7 +4,7 @@
 use std::env;
 use std::path::PathBuf;
 
-use plugbus::bus::BusDir;
+use plugbus::bus::{BusDir, BusError};
 use plugbus::config::{self, Loaded};
 use plugbus::host::{self, blocking};
 use plugbus::wire::check_plugin_name;
@@ -48,6 +48,18 @@ impl Settings {
     pub(crate) fn directory(&self) -> Result<BusDir, CommandError> {
         let found = BusDir::locate(self.bus_name()).and_then(|dir| dir.check().map(|()| dir));
         found.map_err(|error| CommandError::Call(error.into()))
+    }
+
+    /// The directory of logs, for a command that reads them.
+    pub(crate) fn logs(&self) -> Result<PathBuf, CommandError> {
+        let path = self.directory()?.log_dir();
+        match std::fs::read_dir(&path) {
+            // A guest of another user's bus, for instance; what is missing has no lines.
+            Err(source) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Err(CommandError::Call(BusError::Io { what: "read the logs in", path, source }.into()))
+            }
+            _ => Ok(path),
+        }
     }
 
     /// The directory of that bus, whether it is there or not.

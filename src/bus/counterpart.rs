@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::geteuid;
 
-use super::Endpoint;
 use super::process_id::group_of;
+use super::{Endpoint, Guests};
 
 /// Connections of this process that were refused.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
@@ -29,6 +29,8 @@ pub(super) struct Counterpart {
     endpoint: Endpoint,
     /// The owner of the socket's directory: whoever can put another socket there need not be kept out.
     owner: Option<u32>,
+    /// Who is let in on purpose.
+    guests: Guests,
     /// The process that has to be there, or one of the group that it leads.
     process: Option<u32>,
 }
@@ -37,7 +39,13 @@ impl Counterpart {
     /// Anybody's process whom this user trusts: its own, root's, and those of the bus directory's owner.
     pub(super) fn at(endpoint: &Endpoint) -> Self {
         let directory = endpoint.path().parent().and_then(|directory| fs::metadata(directory).ok());
-        Self { endpoint: endpoint.clone(), owner: directory.map(|directory| directory.uid()), process: None }
+        let owner = directory.map(|directory| directory.uid());
+        Self { endpoint: endpoint.clone(), owner, guests: Guests::default(), process: None }
+    }
+
+    /// And these users.
+    pub(super) fn welcoming(self, guests: &Guests) -> Self {
+        Self { guests: guests.clone(), ..self }
     }
 
     /// And no other process than that one, or one of the group that it leads.
@@ -66,7 +74,7 @@ impl Counterpart {
 
     fn trusts(&self, uid: u32) -> bool {
         // Asked each time: a program may give up being root after its start.
-        uid == 0 || uid == geteuid().as_raw() || self.owner == Some(uid)
+        uid == 0 || uid == geteuid().as_raw() || self.owner == Some(uid) || self.guests.include(uid)
     }
 
     fn is_expected(&self, pid: Option<u32>) -> bool {
@@ -81,7 +89,7 @@ mod tests {
     use super::*;
 
     fn counterpart(owner: Option<u32>) -> Counterpart {
-        Counterpart { endpoint: "ipc:///x/y".parse().unwrap(), owner, process: None }
+        Counterpart { endpoint: "ipc:///x/y".parse().unwrap(), owner, guests: Guests::default(), process: None }
     }
 
     #[test]
@@ -98,6 +106,16 @@ mod tests {
         ] {
             assert_eq!(counterpart(owned_by).admits(uid, Some(1)), trusted, "{uid:?} in a directory of {owned_by:?}");
         }
+    }
+
+    #[test]
+    fn guests_are_let_in_as_long_as_they_are_on_the_list() {
+        let (guest, other) = (geteuid().as_raw() + 4001, geteuid().as_raw() + 4002);
+        let guests = Guests::of([guest]);
+        let counterpart = counterpart(None).welcoming(&guests);
+        assert!(counterpart.admits(Some(guest), Some(1)) && !counterpart.admits(Some(other), Some(1)));
+        guests.replace([other]);
+        assert!(!counterpart.admits(Some(guest), Some(1)) && counterpart.admits(Some(other), Some(1)));
     }
 
     #[test]

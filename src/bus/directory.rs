@@ -1,8 +1,13 @@
 //! The bus directory: the file system is the registry.
 
+mod acl;
+#[cfg(feature = "supervisor")]
+mod grants;
 mod private;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "supervisor")]
+mod visitors;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -19,6 +24,8 @@ pub(crate) use private::NOFOLLOW;
 #[cfg(feature = "supervisor")]
 pub(crate) use private::read_own;
 pub(crate) use private::read_start;
+#[cfg(feature = "supervisor")]
+pub(crate) use visitors::Visitors;
 
 /// A card larger than this is nobody's honest card: 1 MiB.
 const MAX_CARD: u64 = 1024 * 1024;
@@ -76,13 +83,15 @@ impl BusDir {
         Ok(())
     }
 
-    /// Checks that the bus exists and that nobody else can get at it.
+    /// Checks that the bus exists, and that nobody else can get at it but users whom its owner has let in by name.
+    ///
+    /// It may be another user's who has let this one in, where that is root or `$PLUGBUS_DIR` leads there.
     ///
     /// # Errors
     /// [`BusError::NoBus`] where there is none, [`BusError::Insecure`] where it has another owner, a mode that
     /// lets others in, or is a symbolic link.
     pub fn check(&self) -> Result<(), BusError> {
-        private::check_directory(&self.path)
+        private::check_entrance(&self.path, set("PLUGBUS_DIR").as_deref())
     }
 
     /// Where an instance listens for calls.
@@ -162,13 +171,18 @@ impl BusDir {
     /// # Errors
     /// [`BusError::Io`] where it cannot be written, or is of more than 1 MiB: nobody would read it.
     pub fn publish(&self, card: &Card) -> Result<(), BusError> {
+        self.write_card(card, |_| Ok(()))
+    }
+
+    /// Writes a card; what is to be changed about its file is changed before anybody sees it.
+    fn write_card(&self, card: &Card, finish: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), BusError> {
         let text = serde_json::to_vec(card).unwrap_or_default();
         let path = self.file(&card.name, &card.instance, "json");
         if text.len() as u64 > MAX_CARD {
             let problem = format!("the card has {} bytes, it may have {MAX_CARD}: describe less", text.len());
             return Err(BusError::io("write", path, io::Error::new(io::ErrorKind::FileTooLarge, problem)));
         }
-        write_whole(&path, &text).map_err(|error| BusError::io("write", path, error))
+        write_whole_as(&path, &text, finish).map_err(|error| BusError::io("write", path, error))
     }
 
     /// Removes the card of an instance, so that nobody finds it any more.
@@ -181,6 +195,7 @@ impl BusDir {
     pub fn sweep(&self, name: &str, instance: &str) {
         self.withdraw(name, instance);
         let _ = fs::remove_file(self.file(name, instance, "ipc"));
+        let _ = fs::remove_file(self.room(name).join(format!("{name}.{instance}.ipc")));
         // Of a card that was never finished.
         let _ = fs::remove_file(self.file(name, instance, "new"));
     }
@@ -226,6 +241,11 @@ impl BusDir {
         pid.is_some_and(|pid| !ProcessId::of(pid).is_some_and(|process| process.is_alive()))
     }
 
+    /// Where the instances of a plugin listen that runs as another user.
+    fn room(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.d"))
+    }
+
     fn file(&self, name: &str, instance: &str, ending: &str) -> PathBuf {
         self.path.join(format!("{name}.{instance}.{ending}"))
     }
@@ -246,6 +266,11 @@ impl Drop for BusLock {
 
 /// Writes a file so that a reader sees the old text or the new one, never a part.
 pub(crate) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    write_whole_as(path, text, |_| Ok(()))
+}
+
+/// As [`write_whole`]; what is to be changed about the new file is changed before anybody sees it.
+fn write_whole_as(path: &Path, text: &[u8], finish: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let draft = path.with_extension("new");
     let written = OpenOptions::new()
         .write(true)
@@ -255,6 +280,7 @@ pub(crate) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
         .custom_flags(NOFOLLOW)
         .open(&draft)
         .and_then(|mut file| file.write_all(text))
+        .and_then(|()| finish(&draft))
         .and_then(|()| fs::rename(&draft, path));
     written.inspect_err(|_| drop(fs::remove_file(&draft)))
 }
@@ -267,8 +293,12 @@ fn read_card(path: &Path, owner: u32) -> Option<Card> {
     (path.file_name() == Some(OsStr::new(&named))).then_some(card)
 }
 
+/// A directory that the environment names.
+fn set(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 fn base() -> PathBuf {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let uid = rustix::process::getuid().as_raw();
     set("PLUGBUS_DIR").or_else(|| set("XDG_RUNTIME_DIR").map(|dir| dir.join("plugbus"))).unwrap_or_else(
         || match uid {

@@ -17,6 +17,7 @@ mod direct;
 mod directory;
 mod endpoint;
 mod error;
+mod guests;
 mod lane;
 mod nng;
 mod peer;
@@ -34,6 +35,8 @@ pub use card::{Card, new_instance};
 pub use counterpart::refused_connections;
 #[cfg(all(target_os = "linux", any(feature = "fuzzing", all(test, feature = "config"))))]
 pub(crate) use direct::take_apart;
+#[cfg(feature = "supervisor")]
+pub(crate) use directory::Visitors;
 #[cfg(feature = "trust")]
 pub(crate) use directory::read_start;
 #[cfg(any(feature = "supervisor", feature = "sign"))]
@@ -43,6 +46,9 @@ pub use directory::{BusDir, BusLock};
 pub(crate) use directory::{NOFOLLOW, read_own};
 pub use endpoint::Endpoint;
 pub use error::{BusError, RequestError};
+#[cfg(feature = "plugin")]
+pub(crate) use guests::ALLOWED;
+pub use guests::Guests;
 #[cfg(feature = "supervisor")]
 pub(crate) use lane::LANE;
 pub use lane::Lane;

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[cfg(target_os = "linux")]
 use super::direct;
 use super::trace::{self, Exchange, Short, Way};
-use super::{Body, BusError, Endpoint, Lane, Peer, RequestError, block_on, nng};
+use super::{Body, BusError, Endpoint, Guests, Lane, Peer, RequestError, block_on, nng};
 
 /// Sends requests to one endpoint, any number at a time.
 #[derive(Debug)]
@@ -195,10 +195,18 @@ impl Replier {
     /// # Errors
     /// As for [`listen`](Self::listen).
     pub fn listen_on(lane: Lane, endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
+        Self::listen_for(lane, endpoint, room, &Guests::default())
+    }
+
+    /// As [`listen_on`](Self::listen_on), for these users too, as far as the socket's and its directory's modes let them in.
+    ///
+    /// # Errors
+    /// As for [`listen`](Self::listen).
+    pub fn listen_for(lane: Lane, endpoint: &Endpoint, room: usize, guests: &Guests) -> Result<Self, BusError> {
         match lane {
             #[cfg(target_os = "linux")]
-            Lane::Direct => direct::Replier::listen(endpoint, room).map(ReplierOn::Direct).map(Self),
-            _ => nng::Replier::listen(endpoint, room).map(ReplierOn::Nng).map(Self),
+            Lane::Direct => direct::Replier::listen(endpoint, room, guests).map(ReplierOn::Direct).map(Self),
+            _ => nng::Replier::listen(endpoint, room, guests).map(ReplierOn::Nng).map(Self),
         }
     }
 

@@ -3,16 +3,18 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use super::accounts;
 use super::program::tidy;
 use super::raw::{Field, Name, RawRun};
 use super::report::{Report, quote};
 use super::validate::{get, set};
-use crate::supervisor::{ConfinementSpec, LimitSpec, Sandbox};
+use crate::supervisor::{ConfinementSpec, LimitSpec, Sandbox, TotalSpec};
 
 /// The confinement of a plugin; `None` after a problem.
 pub(super) fn build(run: &RawRun, report: &Report<'_>) -> Option<ConfinementSpec> {
     let limits = &run.limits;
     Some(ConfinementSpec {
+        account: accounts::account(run)?.ok()?,
         pass_env: run.pass_env.as_ref()?.value.as_ref()?.iter().map(|name| name.text.clone()).collect(),
         env_file: paths(run.env_file.as_ref()?, report)?,
         umask: get(&run.umask)?,
@@ -24,6 +26,11 @@ pub(super) fn build(run: &RawRun, report: &Report<'_>) -> Option<ConfinementSpec
             memory: get(&limits.memory)?,
             core: get(&limits.core)?,
             cpu: get(&limits.cpu)?,
+        },
+        total: TotalSpec {
+            memory: get(&limits.total_memory)?,
+            processes: get(&limits.total_processes)?,
+            cpu: get(&limits.total_cpu)?,
         },
         sandbox: get(&run.sandbox)?,
         sandbox_required: get(&run.sandbox_required)?,
@@ -44,6 +51,7 @@ fn paths(field: &Field<Vec<Name>>, report: &Report<'_>) -> Option<Vec<PathBuf>> 
 
 /// What is worth a word before anything is started.
 pub(super) fn check(run: &RawRun, report: &mut Report<'_>) {
+    accounts::check(run, report);
     check_files(run, report);
     check_paths(run, report);
 }

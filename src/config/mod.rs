@@ -6,6 +6,7 @@
 //! once. They lie over the built-in [`DEFAULTS`]: what is read later wins, key by key, but a plugin belongs to
 //! one file. All problems are reported at once. The way: `source` → `raw` → `validate`.
 
+mod accounts;
 mod confined;
 mod dependencies;
 mod error;

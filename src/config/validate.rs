@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::accounts;
 use super::confined;
 use super::dependencies;
 use super::program::{Programs, tidy};
@@ -209,6 +210,7 @@ fn build_run(run: &RawRun, report: &Report<'_>) -> Option<PluginSpec> {
         cwd: Some(PathBuf::from(get(cwd)?)).filter(|cwd| cwd.is_absolute()).unwrap_or_default(),
         env: env.collect::<Option<_>>()?,
         confinement: confined::build(run, report)?,
+        allow: accounts::allowed(&run.allow)?,
         replicas: get(replicas)?,
         restart: get(restart)?,
         backoff: BackoffSpec {

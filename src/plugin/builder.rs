@@ -15,7 +15,7 @@ use super::here::Pace;
 use super::schema;
 use super::server::{self, Server};
 use super::tally::Tally;
-use crate::bus::{Endpoint, Lane, Replier, Respondent};
+use crate::bus::{Endpoint, Guests, Lane, Replier, Respondent};
 use crate::wire::{Info, MethodInfo, check_method};
 
 /// How many calls run at once unless the author says otherwise.
@@ -169,19 +169,19 @@ impl Plugin {
         call: &Endpoint,
         survey: Option<&Endpoint>,
     ) -> Result<Server, ServeError> {
-        self.start_on(directory_of(call), (name, instance), call, survey)
+        self.start_on(directory_of(call), (name, instance), (call, &Guests::default()), survey)
     }
 
-    /// As [`start`](Self::start), on the bus in that directory.
+    /// As [`start`](Self::start), on the bus in that directory, for these guests too.
     pub(super) fn start_on(
         self,
         bus: &Path,
         who: (&str, &str),
-        call: &Endpoint,
+        (call, guests): (&Endpoint, &Guests),
         survey: Option<&Endpoint>,
     ) -> Result<Server, ServeError> {
         let plugin = self.checked()?;
-        let replier = Replier::listen_on(plugin.lane, call, server::room(plugin.limits()))?;
+        let replier = Replier::listen_for(plugin.lane, call, server::room(plugin.limits()), guests)?;
         let respondent = survey.map(Respondent::dial).transpose()?;
         Server::start(plugin, who, bus, replier, respondent)
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ServeError;
-use crate::bus::{BusDir, Endpoint, new_instance};
+use crate::bus::{ALLOWED, BusDir, Endpoint, Guests, new_instance};
 use crate::wire::{Protocols, check_plugin_name};
 
 /// Where a plugin process is to be served.
@@ -17,6 +17,8 @@ pub(super) struct Environment {
     pub(super) bus: PathBuf,
     /// Where the supervisor asks; `None` for a plugin that was started by hand.
     pub(super) survey: Option<Endpoint>,
+    /// Users who may call it beside its own.
+    pub(super) guests: Guests,
     /// How long it serves on without a supervisor; `None` for ever.
     pub(super) orphan_timeout: Option<Duration>,
     /// The bus a plugin that was started by hand joins by itself.
@@ -41,6 +43,7 @@ impl Environment {
             call,
             bus,
             survey: Some(endpoint("PLUGBUS_SURVEY_URL")?),
+            guests: guests()?,
             orphan_timeout: orphan_timeout()?,
             own_bus: None,
         })
@@ -59,6 +62,7 @@ impl Environment {
             call,
             bus: bus.path().to_owned(),
             survey: None,
+            guests: Guests::default(),
             orphan_timeout: None,
             own_bus: Some(bus),
         })
@@ -90,6 +94,14 @@ fn check_protocol(oldest: &str, newest: Option<&str>) -> Result<(), ServeError> 
 /// The bus directory that an endpoint is in.
 pub(super) fn directory_of(endpoint: &Endpoint) -> &Path {
     endpoint.path().parent().unwrap_or(endpoint.path())
+}
+
+fn guests() -> Result<Guests, ServeError> {
+    let Some(text) = env::var_os(ALLOWED) else { return Ok(Guests::default()) };
+    let users =
+        text.to_str().and_then(|text| text.split(',').map(|user| user.parse().ok()).collect::<Option<Vec<_>>>());
+    let problem = || format!("is {text:?}, not numbers of users with commas between");
+    users.map(Guests::of).ok_or_else(|| ServeError::Environment { name: ALLOWED, problem: problem() })
 }
 
 fn orphan_timeout() -> Result<Option<Duration>, ServeError> {

@@ -2,7 +2,7 @@
 
 use super::server::Server;
 use super::{Plugin, ServeError};
-use crate::bus::{BusDir, Card, ProcessId, new_instance};
+use crate::bus::{BusDir, Card, Guests, ProcessId, new_instance};
 use crate::host::{Bus, blocking};
 use crate::wire::PROTOCOL;
 
@@ -40,7 +40,7 @@ impl Plugin {
         let (directory, instance) = (bus.directory().clone(), new_instance());
         let (name, info) = (self.name.clone(), self.info());
         let call = directory.endpoint(&name, &instance)?;
-        let server = self.start_on(directory.path(), (&name, &instance), &call, None)?;
+        let server = self.start_on(directory.path(), (&name, &instance), (&call, &Guests::default()), None)?;
         let card = Card {
             name,
             version: info.version,

@@ -256,8 +256,8 @@ pub(super) fn run_process(plugin: Plugin, environment: &Environment) -> Result<(
         // Before the endpoint exists: a plugin that can be found can be told to stop.
         let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
-        let Environment { name, instance, call, survey, bus, .. } = environment;
-        let server = plugin.start_on(bus, (name, instance), call, survey.as_ref())?;
+        let Environment { name, instance, call, survey, bus, guests, .. } = environment;
+        let server = plugin.start_on(bus, (name, instance), (call, guests), survey.as_ref())?;
         let stopper = server.stopper();
         if let (Some(presence), Some(patience)) = (server.presence.clone(), environment.orphan_timeout) {
             tokio::spawn(leave_when_orphaned(presence, patience, stopper.clone()));

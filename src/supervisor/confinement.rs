@@ -2,12 +2,15 @@
 //!
 //! Plain data; `process::start` has a child carry it out before it becomes its program.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// How a plugin is confined; the default passes nothing on and forbids nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfinementSpec {
+    /// As whom it runs; `None` as the supervisor.
+    pub account: Option<Account>,
     /// Names and patterns of variables that are passed on beside [those that always are](PASSED_ON).
     pub pass_env: Vec<String>,
     /// Files of `NAME=value` lines, read at each start; their values are nowhere shown.
@@ -18,8 +21,10 @@ pub struct ConfinementSpec {
     pub no_new_privs: bool,
     /// It has no capability and never gets one, whatever the supervisor has.
     pub drop_capabilities: bool,
-    /// What it may use up.
+    /// What each of its processes may use up.
     pub limits: LimitSpec,
+    /// What all of them together may.
+    pub total: TotalSpec,
     /// How it gives way to others, -20 (not at all) to 19; `None` leaves the supervisor's.
     pub nice: Option<i32>,
     /// How far the kernel locks it in.
@@ -36,6 +41,40 @@ pub struct ConfinementSpec {
     pub tcp_connect: Vec<u16>,
     /// How soon it is killed where memory runs out, -1000 (never) to 1000; `None` leaves the supervisor's.
     pub oom_score_adj: Option<i32>,
+}
+
+/// A user as whom a plugin runs: what is known of it where the configuration is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The user's number.
+    pub uid: u32,
+    /// The number of its group.
+    pub gid: u32,
+    /// Those of the other groups that it is in.
+    pub groups: Vec<u32>,
+    /// Its name, where it has one.
+    pub name: String,
+    /// Its home directory.
+    pub home: PathBuf,
+    /// Its shell.
+    pub shell: PathBuf,
+}
+
+impl Account {
+    /// Whether it is somebody else than the user of this process.
+    pub(super) fn is_another(&self) -> bool {
+        self.uid != rustix::process::geteuid().as_raw()
+    }
+
+    /// What its processes are told of it.
+    pub(super) fn variables(&self) -> [(&'static str, OsString); 4] {
+        [
+            ("HOME", self.home.clone().into()),
+            ("USER", self.name.clone().into()),
+            ("LOGNAME", self.name.clone().into()),
+            ("SHELL", self.shell.clone().into()),
+        ]
+    }
 }
 
 /// How far the kernel locks a plugin in.
@@ -80,6 +119,17 @@ pub struct LimitSpec {
     pub cpu: Option<u64>,
 }
 
+/// What all processes of an instance together may use up; `None` for whatever there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TotalSpec {
+    /// Memory, in bytes; past it the whole instance is killed.
+    pub memory: Option<u64>,
+    /// Processes and threads.
+    pub processes: Option<u64>,
+    /// Processor time, in percent of one core.
+    pub cpu: Option<u32>,
+}
+
 /// The variables of the supervisor's that every plugin is given: where things are, and what people read.
 pub const PASSED_ON: [&str; 13] = [
     "PATH",
@@ -107,6 +157,7 @@ impl ConfinementSpec {
         let list = |key: &str, values: Vec<String>| (!values.is_empty()).then(|| format!("{key} = {values:?}"));
         let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
         let words = [
+            self.account.as_ref().map(|Account { uid, gid, groups, .. }| format!("user = {uid}:{gid} {groups:?}")),
             list("pass_env", self.pass_env.clone()),
             list("env_file", paths(&self.env_file)),
             self.umask.map(|umask| format!("umask = {umask:04o}")),
@@ -117,6 +168,9 @@ impl ConfinementSpec {
             limit("memory", memory),
             limit("core", core),
             limit("cpu", cpu),
+            limit("total_memory", self.total.memory),
+            limit("total_processes", self.total.processes),
+            limit("total_cpu", self.total.cpu.map(u64::from)),
             (self.sandbox != Sandbox::Off).then(|| format!("sandbox = {}", self.sandbox.as_str())),
             self.sandbox_required.then(|| "sandbox_required = true".to_owned()),
             list("read", paths(&self.read)),

@@ -64,7 +64,8 @@ fn origin(spec: &PluginSpec) -> Vec<Judged> {
 
 fn rights(spec: &PluginSpec, root: bool) -> Vec<Judged> {
     let confinement = &spec.confinement;
-    let capabilities = match (root, confinement.drop_capabilities) {
+    let plain = confinement.account.as_ref().is_some_and(|account| account.uid != 0);
+    let capabilities = match (root && !plain, confinement.drop_capabilities) {
         (false, _) => (0, "it runs as a plain user"),
         (true, true) => (6, "it runs as root, without root's special rights"),
         (true, false) => (14, "it runs as root, with all of root's rights"),
@@ -104,20 +105,26 @@ fn locked(spec: &PluginSpec) -> Vec<Judged> {
 }
 
 fn used_up(spec: &PluginSpec) -> Vec<Judged> {
-    let limits = &spec.confinement.limits;
+    let (limits, total) = (&spec.confinement.limits, &spec.confinement.total);
     let either = |key: &'static str, closed: bool, weight: u32, can: &'static str, cannot: &'static str| match closed
     {
         true => (key, 0, weight, cannot),
         false => (key, weight, weight, can),
     };
     vec![
-        either("limits.memory", limits.memory.is_some(), 4, "it can use up the memory", "its memory is limited"),
+        either(
+            "limits.memory",
+            limits.memory.or(total.memory).is_some(),
+            4,
+            "it can use up the memory",
+            "its memory is limited",
+        ),
         either(
             "limits.processes",
-            limits.processes.is_some(),
+            limits.processes.or(total.processes).is_some(),
             3,
             "it can start any number of processes",
-            "its user's processes are limited",
+            "its processes are limited",
         ),
         either(
             "limits.files",

@@ -53,7 +53,7 @@ mod unit;
 #[cfg(feature = "config")]
 pub(crate) use policy::dependency::start_order;
 
-pub use confinement::{ConfinementSpec, LimitSpec, PASSED_ON, Sandbox};
+pub use confinement::{Account, ConfinementSpec, LimitSpec, PASSED_ON, Sandbox, TotalSpec};
 pub use error::SupervisorError;
 pub use exposure::{Exposure, ExposurePoint};
 pub use handle::{Supervisor, SupervisorEnd};

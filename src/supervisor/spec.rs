@@ -155,6 +155,8 @@ pub struct PluginSpec {
     pub env: BTreeMap<String, String>,
     /// What else it is given of the supervisor's, and what it may do.
     pub confinement: ConfinementSpec,
+    /// Users who may call it beside the supervisor's own, by their numbers.
+    pub allow: BTreeSet<u32>,
     /// How many instances run at once.
     pub replicas: u32,
     /// Whether it is started again after it exited.
@@ -210,7 +212,7 @@ impl PluginSpec {
     /// Whether a process of one is as good as a process of the other.
     pub(super) fn launches_like(&self, other: &Self) -> bool {
         let launch = |spec: &Self| (spec.command.clone(), spec.cwd.clone(), spec.env.clone(), spec.orphan_timeout);
-        launch(self) == launch(other) && self.confinement == other.confinement
+        launch(self) == launch(other) && (&self.confinement, &self.allow) == (&other.confinement, &other.allow)
     }
 
     /// Takes over what [`launches_like`](Self::launches_like) compares.
@@ -219,6 +221,7 @@ impl PluginSpec {
         self.cwd.clone_from(&other.cwd);
         self.env.clone_from(&other.env);
         self.confinement.clone_from(&other.confinement);
+        self.allow.clone_from(&other.allow);
         self.orphan_timeout = other.orphan_timeout;
     }
 }

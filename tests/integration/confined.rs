@@ -1,12 +1,14 @@
 //! What a plugin's process is given, and what it may do, as it sees it itself.
 
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use plugbus::supervisor::UnitState;
+use rustix::process::Signal;
 
-use crate::support::{LONG, PATIENT, Stage, plugin};
+use crate::support::{LONG, PATIENT, Stage, plugin, signal, text_plugin};
 
 const SECRET: &str = "swordfish-4711";
 
@@ -200,5 +202,38 @@ fn in_a_strict_sandbox_a_plugin_has_the_files_that_are_named_and_no_others() {
     let found = seen(&stage, &file);
     let answers: Vec<_> = found.lines().filter(|line| line.ends_with(" yes")).collect();
     assert_eq!(answers, ["named yes", "writes yes", "system yes", "null yes", "itself yes"], "{found}");
+    stage.stop_without_trace();
+}
+
+/// What its cgroup is held to, by files of the kernel's; `None` where there is no such controller.
+fn controlled(stage: &Stage, file: &str) -> Option<String> {
+    let groups = stage.cgroups();
+    Some(fs::read_to_string(groups.first()?.join(file)).ok()?.trim_end().to_owned())
+}
+
+#[test]
+fn what_all_its_processes_may_use_up_is_in_its_control_group() {
+    let controllers = ["memory.max", "pids.max", "cpu.max"];
+    let keys = "limits = { total_memory = '300MiB', total_processes = 33, total_cpu = 150 }";
+    let mut stage = Stage::spawn(&(PATIENT.to_owned() + &text_plugin(keys)));
+    let first = stage.ready("text");
+    let found = controllers.map(|file| controlled(&stage, file));
+    for (found, wanted) in found.iter().zip(["314572800", "33", "150000 100000"]) {
+        assert!(found.as_deref().is_none_or(|found| found == wanted), "{found:?} instead of {wanted}");
+    }
+    if found.contains(&None) {
+        assert!(stage.said().contains("plugins run without"), "{}", stage.said());
+        let _ = writeln!(io::stderr(), "not every controller is to be had here: {found:?}");
+    }
+    // The supervisor that moved aside, and one that follows it, make groups beside their own.
+    signal(first.pid.unwrap(), Signal::KILL);
+    let again = stage.ready_again(&first);
+    assert_eq!(controllers.map(|file| controlled(&stage, file)), found);
+    stage.kill_supervisor();
+    stage.supervise_apart(&(PATIENT.to_owned() + &text_plugin(keys)), |command| command);
+    assert_eq!(stage.ready("text").pid, again.pid);
+    signal(again.pid.unwrap(), Signal::KILL);
+    stage.ready_again(&again);
+    assert_eq!(controllers.map(|file| controlled(&stage, file)), found);
     stage.stop_without_trace();
 }

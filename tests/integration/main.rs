@@ -36,6 +36,7 @@ mod logs;
 mod nested;
 mod one_process;
 mod orphans;
+mod other_users;
 mod output;
 mod programs;
 mod reasons;

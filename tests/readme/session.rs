@@ -104,7 +104,8 @@ impl Session {
         if step.in_background() {
             self.jobs.push(Job { pid: last_job.to_owned(), command: step.command.clone(), stderr: stderr.clone() });
             let started = |session: &Session| !session.on_the_bus("json").is_subset(&before);
-            return self.until("it brings a card onto the bus", started).map_err(told);
+            let patience = if builds { BUILD_DEADLINE } else { DEADLINE };
+            return self.until("it brings a card onto the bus", patience, started).map_err(told);
         }
         let output = std::fs::read_to_string(&stdout).map_err(|error| told(error.to_string()))?;
         if step.is_satisfied_by(&output) { Ok(()) } else { Err(told("it prints something else".to_owned())) }
@@ -121,8 +122,8 @@ impl Session {
                 return Err(format!("`{command}` ended with {status} after SIGTERM; its stderr:\n{said}"));
             }
         }
-        self.until("no process of the README's commands runs", |session| session.running().is_empty())?;
-        self.until("no endpoint of theirs is left", |session| session.on_the_bus("ipc").is_empty())
+        self.until("no process of the README's commands runs", DEADLINE, |session| session.running().is_empty())?;
+        self.until("no endpoint of theirs is left", DEADLINE, |session| session.on_the_bus("ipc").is_empty())
     }
 
     /// Has bash do `line` and returns the line it prints on its own stdout.
@@ -134,12 +135,12 @@ impl Session {
         })
     }
 
-    fn until(&self, what: &str, condition: impl Fn(&Session) -> bool) -> Result<(), String> {
-        let deadline = Instant::now() + DEADLINE;
+    fn until(&self, what: &str, patience: Duration, condition: impl Fn(&Session) -> bool) -> Result<(), String> {
+        let deadline = Instant::now() + patience;
         while !condition(self) {
             if Instant::now() > deadline {
                 let (running, cards) = (self.running(), self.on_the_bus("json"));
-                return Err(format!("waited {DEADLINE:?} until {what}; processes: {running:?}; cards: {cards:?}"));
+                return Err(format!("waited {patience:?} until {what}; processes: {running:?}; cards: {cards:?}"));
             }
             // Nothing was asked, so a line from bash cannot come: this only passes the time.
             self.done.recv_timeout(LOOK).ok();

@@ -19,6 +19,7 @@ use crate::tail::{Follower, Print};
 
 pub(super) fn run(settings: &Settings, args: &Events) -> Result<(), CommandError> {
     let bus = settings.directory()?;
+    settings.logs()?;
     let path = bus.events_log();
     let mut follower = Follower::new(move || vec![(String::new(), path.clone())], args.range);
     let print = EventPrint { json: args.json, plugins: args.plugins.clone() };

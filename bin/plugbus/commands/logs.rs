@@ -17,7 +17,7 @@ use crate::settings::Settings;
 use crate::tail::{Follower, Print};
 
 pub(super) fn run(settings: &Settings, args: &Logs) -> Result<(), CommandError> {
-    let directory = settings.directory()?.log_dir();
+    let directory = settings.logs()?;
     let wanted = args.plugins.clone();
     if !args.range.follow {
         check_names(&directory, &wanted)?;

@@ -11,7 +11,7 @@ use super::connection::Incoming;
 use super::crew::{Attendant, Crew, Limits};
 use super::socket;
 use crate::bus::counterpart::Counterpart;
-use crate::bus::{BusError, Endpoint};
+use crate::bus::{BusError, Endpoint, Guests};
 
 /// As long as NNG gives.
 const GREETING: Duration = Duration::from_secs(10);
@@ -38,11 +38,16 @@ struct File {
 }
 
 impl Replier {
-    pub(in crate::bus) fn listen(endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
-        Self::listen_with(endpoint, Limits { greeting: GREETING, frame: FRAME, unread: UNREAD, room })
+    pub(in crate::bus) fn listen(endpoint: &Endpoint, room: usize, guests: &Guests) -> Result<Self, BusError> {
+        let limits = Limits { greeting: GREETING, frame: FRAME, unread: UNREAD, room };
+        Self::listen_with(endpoint, limits, guests)
     }
 
-    pub(in crate::bus) fn listen_with(endpoint: &Endpoint, limits: Limits) -> Result<Self, BusError> {
+    pub(in crate::bus) fn listen_with(
+        endpoint: &Endpoint,
+        limits: Limits,
+        guests: &Guests,
+    ) -> Result<Self, BusError> {
         let refused = |error: Errno| match error {
             Errno::ADDRINUSE => BusError::InUse(endpoint.to_string()),
             error => BusError::Transport {
@@ -55,7 +60,8 @@ impl Replier {
         let file = File::of(endpoint.path());
         // Bounded by the room: no more are handed out than that.
         let (sender, incoming) = mpsc::unbounded_channel();
-        let crew = Crew::new((listener, Counterpart::at(endpoint)), limits, sender).map_err(refused)?;
+        let counterpart = Counterpart::at(endpoint).welcoming(guests);
+        let crew = Crew::new((listener, counterpart), limits, sender).map_err(refused)?;
         let replier = Self { crew, incoming, file };
         // One who stands by, and the workers: they find their places themselves.
         for _ in 0..=replier.crew.places() {

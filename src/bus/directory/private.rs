@@ -7,9 +7,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags};
 use rustix::io::Errno;
 
+use super::acl::List;
 use crate::bus::BusError;
 
 /// For `open`: a symbolic link in the place of the file is an error.
@@ -18,8 +19,25 @@ pub(crate) const NOFOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 /// For `open`: who opens a FIFO to read would wait for somebody who writes.
 const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 
-/// Checks that a directory is one, is ours, and that nobody else can get at it.
+/// Checks that a directory is one, is ours, and that nobody else can get at it but users who were let in by name.
 pub(super) fn check_directory(path: &Path) -> Result<(), BusError> {
+    check_owner_and_mode(path, &look(path)?)
+}
+
+/// Checks that a directory is one's own, as [`check_directory`], or that its owner has let this user in on purpose.
+///
+/// Another's is believed where that other is root, or where it was named: `named` is the directory that this user chose. Otherwise
+/// whoever is the first to make a directory at the usual place would be told what it is not for him to know.
+pub(super) fn check_entrance(path: &Path, named: Option<&Path>) -> Result<(), BusError> {
+    let found = look(path)?;
+    let own = rustix::process::geteuid().as_raw();
+    let is_guest = found.uid() != own && own != 0;
+    let is_believed = found.uid() == 0 || named.is_some_and(|named| path.starts_with(named));
+    let enters = || rustix::fs::access(path, Access::READ_OK | Access::EXEC_OK).is_ok();
+    if is_guest && is_believed && enters() { check_mode(path, &found) } else { check_owner_and_mode(path, &found) }
+}
+
+fn look(path: &Path) -> Result<Metadata, BusError> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(BusError::NoBus(path.into())),
         other => other.map_err(|error| BusError::io("look at the bus directory", path, error))?,
@@ -28,22 +46,30 @@ pub(super) fn check_directory(path: &Path) -> Result<(), BusError> {
         let advice = "move it away, or choose another $PLUGBUS_DIR".into();
         return Err(BusError::Insecure { path: path.into(), problem: "is not a directory".into(), advice });
     }
-    check_owner_and_mode(path, &found)
+    Ok(found)
 }
 
 fn check_owner_and_mode(path: &Path, found: &Metadata) -> Result<(), BusError> {
     let own = rustix::process::geteuid().as_raw();
-    let insecure = |problem: String, advice: String| Err(BusError::Insecure { path: path.into(), problem, advice });
     if found.uid() != own && own != 0 {
-        let advice = "run as that user, or choose another $PLUGBUS_DIR".into();
-        return insecure(format!("belongs to user {}, not to you ({own})", found.uid()), advice);
+        let problem = format!("belongs to user {}, not to you ({own})", found.uid());
+        let advice = match found.is_dir() {
+            true => "run as that user, be named in its configuration's `allow`, or choose another $PLUGBUS_DIR",
+            false => "run as that user, or choose another $PLUGBUS_DIR",
+        };
+        return Err(BusError::Insecure { path: path.into(), problem, advice: advice.into() });
     }
-    if found.mode() & 0o077 != 0 {
-        let problem = format!("has mode {:04o}, others can get at it", found.mode() & 0o7777);
-        let mode = if found.is_dir() { "700" } else { "600" };
-        return insecure(problem, format!("`chmod {mode} {}`", path.display()));
+    check_mode(path, found)
+}
+
+fn check_mode(path: &Path, found: &Metadata) -> Result<(), BusError> {
+    let let_in_by_name = || found.is_dir() && List::of(path).is_ok_and(|list| list.is_closed());
+    if found.mode() & 0o077 == 0 || let_in_by_name() {
+        return Ok(());
     }
-    Ok(())
+    let problem = format!("has mode {:04o}, others can get at it", found.mode() & 0o7777);
+    let mode = if found.is_dir() { "700" } else { "600" };
+    Err(BusError::Insecure { path: path.into(), problem, advice: format!("`chmod {mode} {}`", path.display()) })
 }
 
 /// Checks that an open file is a plain one, is ours, and that nobody else can get at it.

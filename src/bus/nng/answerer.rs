@@ -18,17 +18,18 @@ use super::gate::Gate;
 use super::peers::Peers;
 use super::{MAX_FRAME, library, refused};
 use crate::bus::counterpart::Counterpart;
-use crate::bus::{Body, BusError, Endpoint, Peer};
+use crate::bus::{Body, BusError, Endpoint, Guests, Peer};
 
 /// Answers requests at one endpoint.
 #[derive(Debug)]
 pub(in crate::bus) struct Replier(Answerer);
 
 impl Replier {
-    pub(in crate::bus) fn listen(endpoint: &Endpoint, room: usize) -> Result<Self, BusError> {
+    pub(in crate::bus) fn listen(endpoint: &Endpoint, room: usize, guests: &Guests) -> Result<Self, BusError> {
         library::init()?;
         let open = || {
-            let answerer = Answerer::new(Fenced::new(Socket::new(Protocol::Rep0)?), endpoint, room)?;
+            let socket = Fenced::new(Socket::new(Protocol::Rep0)?);
+            let answerer = Answerer::new(socket, Counterpart::at(endpoint).welcoming(guests), room)?;
             listen(&answerer.socket, endpoint)?;
             answerer.start()
         };
@@ -54,7 +55,7 @@ impl Respondent {
         let open = || {
             let socket = Socket::new(Protocol::Respondent0)?;
             socket.set_opt::<RecvMaxSize>(MAX_FRAME)?;
-            let answerer = Answerer::new(Fenced::new(socket), endpoint, 2)?.start()?;
+            let answerer = Answerer::new(Fenced::new(socket), Counterpart::at(endpoint), 2)?.start()?;
             let presence = answerer.line.peers.presence();
             let gate = Arc::clone(&answerer.line.gate);
             let dialling = Dialling::start(answerer.socket.clone(), endpoint, presence, gate)?;
@@ -103,10 +104,10 @@ struct Line {
 }
 
 impl Answerer {
-    fn new(socket: Fenced<Socket>, endpoint: &Endpoint, room: usize) -> Result<Self, nng::Error> {
+    fn new(socket: Fenced<Socket>, counterpart: Counterpart, room: usize) -> Result<Self, nng::Error> {
         // A seat that has passed on a message receives no other before the answer: the channel is never full.
         let (sender, incoming) = mpsc::channel(room);
-        let peers = Peers::watch(&socket, Counterpart::at(endpoint), None)?;
+        let peers = Peers::watch(&socket, counterpart, None)?;
         let line = Arc::new(Line { peers, gate: Arc::default(), closed: AtomicBool::new(false), sender });
         let seats = (0..room).map(|_| Seat::new(&socket, &line)).collect::<Result<_, _>>()?;
         Ok(Self { incoming, line, seats, socket })

@@ -17,7 +17,7 @@ use super::peers::{PeerEvent, Peers};
 use super::{library, refused};
 use crate::bus::counterpart::Counterpart;
 use crate::bus::trace::{Exchange, Short, Way};
-use crate::bus::{Body, BusError, Endpoint, Peer};
+use crate::bus::{Body, BusError, Endpoint, Guests, Peer};
 
 /// Receives that are always posted, so that answers are read while others arrive.
 const RECEIVES: usize = 8;
@@ -65,11 +65,19 @@ impl Surveyor {
     /// # Errors
     /// [`BusError::InUse`] where somebody listens there, [`BusError::Transport`] for NNG's other reasons.
     pub fn listen(endpoint: &Endpoint) -> Result<(Self, mpsc::Receiver<PeerEvent>), BusError> {
+        Self::listen_for(endpoint, &Guests::default())
+    }
+
+    /// As [`listen`](Self::listen), for respondents of these users too.
+    ///
+    /// # Errors
+    /// As for [`listen`](Self::listen).
+    pub fn listen_for(endpoint: &Endpoint, guests: &Guests) -> Result<(Self, mpsc::Receiver<PeerEvent>), BusError> {
         library::init()?;
         let (events, joined) = mpsc::channel(EVENTS);
         let open = || {
             let socket = Fenced::new(RawSocket::new(Protocol::Surveyor0)?.socket);
-            let peers = Peers::watch(&socket, Counterpart::at(endpoint), Some(events))?;
+            let peers = Peers::watch(&socket, Counterpart::at(endpoint).welcoming(guests), Some(events))?;
             let round = Arc::new(Round { state: Mutex::default(), sent: Notify::new(), peers });
             let of_callback = Arc::clone(&round);
             let send = Aio::new(move |_, _| of_callback.went_out())?;

@@ -54,6 +54,22 @@ impl Reader<'_, '_> {
         })
     }
 
+    /// A user or a group, by name or number.
+    pub(super) fn principal(&mut self, entry: &Entry<'_>) -> Inherited<String> {
+        let read = match entry.value.as_str() {
+            Some(INHERIT) => Ok(None),
+            _ => name_or_number(entry.value).map(Some),
+        };
+        self.field(entry, read)
+    }
+
+    /// Users or groups, by name or number.
+    pub(super) fn principals(&mut self, entry: &Entry<'_>) -> Option<Field<Vec<Name>>> {
+        let expected = "a list of names";
+        let read = self.list(entry, expected, |at, value| name_or_number(value).map(|text| Name { at, text }));
+        Some(Field { at: entry.at, key: entry.key.clone(), value: read })
+    }
+
     /// Whether capabilities are kept: true for none of them.
     pub(super) fn capabilities(&mut self, entry: &Entry<'_>) -> Option<Field<bool>> {
         self.field(entry, value::choice(entry.value, &[("keep", false), ("none", true)]))
@@ -108,6 +124,14 @@ impl Reader<'_, '_> {
             _ => read(entry.value).map(Some),
         };
         self.field(entry, read)
+    }
+}
+
+fn name_or_number(value: &DeValue<'_>) -> Result<String, Wrong> {
+    match value {
+        DeValue::String(name) if !name.is_empty() => Ok(name.to_string()),
+        DeValue::Integer(_) => number(value, &(0..=u32::MAX - 1)).map(|id: u32| id.to_string()),
+        _ => Err(mismatch("a name or a number", value)),
     }
 }
 

@@ -143,6 +143,9 @@ table! {
     /// `[defaults]`, and all of a plugin but its command.
     RawRun {
         cwd: Key<String> = text(),
+        user: Key<Option<String>> = principal(),
+        group: Key<Option<String>> = principal(),
+        allow: RawAllow = table(),
         env: BTreeMap<String, Field<String>> = env(),
         pass_env: Key<Vec<Name>> = variables(),
         env_file: Key<Vec<Name>> = paths(),
@@ -176,6 +179,14 @@ table! {
 }
 
 table! {
+    /// `allow` of a plugin.
+    RawAllow {
+        users: Key<Vec<Name>> = principals(),
+        groups: Key<Vec<Name>> = principals(),
+    }
+}
+
+table! {
     /// `limits` of a plugin.
     RawLimits {
         files: Key<Option<u64>> = inherited(8..=MOST),
@@ -183,6 +194,9 @@ table! {
         memory: Key<Option<u64>> = inherited_size(),
         core: Key<Option<u64>> = inherited_size(),
         cpu: Key<Option<u64>> = inherited_seconds(),
+        total_memory: Key<Option<u64>> = inherited_size(),
+        total_processes: Key<Option<u64>> = inherited(1..=MOST),
+        total_cpu: Key<Option<u32>> = inherited(1..=100_000),
     }
 }
 

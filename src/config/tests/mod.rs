@@ -95,6 +95,7 @@ fn a_plugin_with_all_defaults() {
         cwd: PathBuf::new(),
         env: BTreeMap::new(),
         confinement: unconfined(),
+        allow: BTreeSet::new(),
         replicas: 1,
         restart: RestartPolicy::Always,
         backoff: BackoffSpec { min: SECOND / 10, max: 60 * SECOND, jitter: 0.2, reset: 60 * SECOND },

@@ -53,10 +53,12 @@ fn unknown_keys() {
         ),
         (
             "[defaults]\ncommand = ['hello']",
-            &["a.toml:2:1: defaults.command: unknown key; known here: cwd, env, pass_env, env_file, umask, \
+            &[
+                "a.toml:2:1: defaults.command: unknown key; known here: cwd, user, group, allow, env, pass_env, env_file, umask, \
                replicas, restart, backoff, start_timeout, stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, \
                wedge_grace, soft_signal, soft_wait, trust, no_new_privs, capabilities, limits, sandbox, \
-               sandbox_required, read, write, tcp_listen, tcp_connect, nice, oom_score_adj"],
+               sandbox_required, read, write, tcp_listen, tcp_connect, nice, oom_score_adj",
+            ],
         ),
         ("bus.\"a b\\u001b\" = 1", &["a.toml:1:5: bus.\"a b\\u{1b}\": unknown key; known here: name, lane, cgroup"]),
     ]);
@@ -334,10 +336,12 @@ fn dependencies_that_cannot_be() {
         ),
         (
             "[defaults]\nafter = ['a']",
-            &["a.toml:2:1: defaults.after: unknown key; known here: cwd, env, pass_env, env_file, umask, \
+            &[
+                "a.toml:2:1: defaults.after: unknown key; known here: cwd, user, group, allow, env, pass_env, env_file, umask, \
                replicas, restart, backoff, start_timeout, stop_grace, on_supervisor_exit, orphan_timeout, enabled, success_codes, intensity, wedge_grace, \
                soft_signal, soft_wait, trust, no_new_privs, capabilities, limits, sandbox, \
-               sandbox_required, read, write, tcp_listen, tcp_connect, nice, oom_score_adj"],
+               sandbox_required, read, write, tcp_listen, tcp_connect, nice, oom_score_adj",
+            ],
         ),
     ]);
 }

@@ -64,6 +64,7 @@ impl Admitted {
             let interpreter = files.iter().find(|file| file.path == *script).and_then(CheckedFile::interpreter);
             launch = launch.running_copy(script, &copies.of(script), interpreter);
         }
+        launch.prepare().map_err(|error| SpawnError::diagnose(&error, &launch))?;
         Ok(spawn(&launch, tree)?)
     }
 }

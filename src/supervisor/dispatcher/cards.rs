@@ -1,7 +1,9 @@
 //! Cards: by them callers find an instance. One that a full disk has no room for is tried again after each round.
 
+use std::collections::BTreeSet;
+
 use super::Dispatcher;
-use crate::bus::{BusError, Card};
+use crate::bus::{BusDir, BusError, Card};
 use crate::supervisor::unit::Epoch;
 use crate::wire::{Info, PROTOCOL};
 
@@ -19,7 +21,8 @@ impl Dispatcher {
         self.changed = true;
         self.forget_card(unit, epoch);
         let Some(card) = self.card(unit, epoch, info) else { return };
-        let published = card.and_then(|card| match self.workshop.dir.publish(&card) {
+        let callers = &self.slots[unit].unit.spec().allow;
+        let published = card.and_then(|card| match show(&self.workshop.dir, &card, callers) {
             Err(error) => {
                 self.unpublished.push(Unpublished { unit, epoch, card });
                 Err(error)
@@ -38,7 +41,7 @@ impl Dispatcher {
             if !self.slots.contains(*unit) {
                 continue;
             }
-            match self.workshop.dir.publish(card) {
+            match show(&self.workshop.dir, card, &self.slots[*unit].unit.spec().allow) {
                 Ok(()) => {
                     self.changed = true;
                     self.journal.noted(self.slots[*unit].subject(), "callers can find it now");
@@ -69,7 +72,7 @@ impl Dispatcher {
         let slot = &self.slots[unit];
         let (attended, process) = (slot.attended(epoch)?, slot.unit.process()?);
         let (name, instance) = (slot.unit.spec().name.clone(), attended.instance.clone());
-        let endpoint = self.workshop.dir.endpoint(&name, &instance);
+        let endpoint = self.workshop.dir.endpoint_of(&name, &instance);
         Some(endpoint.map(|endpoint| Card {
             name,
             instance,
@@ -85,4 +88,12 @@ impl Dispatcher {
     fn forget_card(&mut self, unit: usize, epoch: Epoch) {
         self.unpublished.retain(|card| (card.unit, card.epoch) != (unit, epoch));
     }
+}
+
+/// Has callers find an instance, those of other users too who may call it.
+fn show(dir: &BusDir, card: &Card, callers: &BTreeSet<u32>) -> Result<(), BusError> {
+    if !callers.is_empty() {
+        dir.open_socket(&card.name, &card.instance, callers)?;
+    }
+    dir.publish_for(card, callers)
 }

@@ -41,6 +41,7 @@ impl Dispatcher {
             }
             self.plugins.push(spec);
         }
+        self.let_in();
     }
 
     pub(super) fn on_reload(&mut self, reload: Reload) {
@@ -114,7 +115,11 @@ impl Dispatcher {
         let at_rest = self.slots.which(|slot| slot.retiring && slot.unit.state().is_at_rest());
         for unit in &at_rest {
             self.timers.set(*unit, None);
+            let name = self.slots[*unit].unit.spec().name.clone();
             self.slots.remove(*unit);
+            if self.slots.which(|slot| slot.unit.spec().name == name).is_empty() {
+                self.workshop.dir.remove_room(&name);
+            }
         }
         if !at_rest.is_empty() {
             // For some of the others it was stopped; now it is not there.
@@ -208,6 +213,7 @@ impl Dispatcher {
             }
         }
         self.plugins = plugins;
+        self.let_in();
         self.changed = true;
     }
 

@@ -21,6 +21,7 @@ mod succession;
 mod surveys;
 mod timers;
 mod vetting;
+mod visitors;
 mod waiting;
 
 use std::collections::HashMap;
@@ -185,6 +186,9 @@ impl Dispatcher {
             self.serve_waiters();
         }
         let end = if self.leaving { SupervisorEnd::Left } else { SupervisorEnd::Stopped };
+        if end == SupervisorEnd::Stopped {
+            self.plugins.iter().for_each(|spec| self.workshop.dir.remove_room(&spec.name));
+        }
         self.part().await;
         end
     }

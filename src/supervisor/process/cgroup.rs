@@ -17,6 +17,9 @@ const CGROUP2: u64 = 0x6367_7270;
 /// What the names of all groups begin with.
 const PREFIX: &str = "plugbus.";
 
+/// The name of the group that a supervisor moves into where its plugins' groups are to have limits.
+pub(super) const SUPERVISOR: &str = "plugbus.supervisor";
+
 /// A group that is empty for so long has nobody who looks after it.
 const ABANDONED: Duration = Duration::from_secs(60);
 
@@ -33,6 +36,8 @@ impl Cgroups {
         let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
         let own = own_path("self").ok_or("this process is in no cgroup of version 2")?;
         let own = mounts.lines().find_map(|mount| below(mount, &own)).ok_or("no cgroup2 file system is mounted")?;
+        // One that has moved aside, or follows one that has, still makes groups beside its own.
+        let own = if own.ends_with(SUPERVISOR) { own.parent().map(Path::to_owned).unwrap_or(own) } else { own };
         let groups = Self { own };
         groups.prove().map_err(|error| format!("{}: {error}", groups.own.display()))?;
         groups.remove_abandoned();

@@ -1,15 +1,15 @@
 //! What a plugin's process is given.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::environment;
-use crate::bus::{BusDir, BusError, LANE, Lane};
-use crate::supervisor::{ConfinementSpec, PluginSpec};
+use crate::bus::{ALLOWED, BusDir, BusError, LANE, Lane};
+use crate::supervisor::{Account, ConfinementSpec, PluginSpec};
 use crate::wire::Protocols;
 
 /// Everything that is needed to start one process.
@@ -20,8 +20,18 @@ pub(in crate::supervisor) struct Launch {
     pub(super) cwd: PathBuf,
     pub(super) env: BTreeMap<String, String>,
     pub(super) confinement: ConfinementSpec,
+    /// The directory that has to be there before it can listen, where it runs as another user.
+    pub(super) room: Option<Room>,
     /// The very file that is to be executed, already open; `None`: whatever is at the program's path by then.
     pub(super) checked: Option<Arc<File>>,
+}
+
+/// A directory that belongs to the user of a plugin.
+#[derive(Debug, Clone)]
+pub(super) struct Room {
+    dir: BusDir,
+    plugin: String,
+    callers: BTreeSet<u32>,
 }
 
 impl Launch {
@@ -37,6 +47,9 @@ impl Launch {
     ) -> Result<Self, BusError> {
         let mut command = spec.command.iter().cloned();
         let mut env = spec.env.clone();
+        let is_another = spec.confinement.account.as_ref().is_some_and(Account::is_another);
+        let call =
+            if is_another { dir.room_endpoint(&spec.name, instance) } else { dir.endpoint(&spec.name, instance) };
         env.entry(LANE.into()).or_insert_with(|| lane.name().into());
         // The contract comes last: a config cannot make a plugin listen where nobody looks for it.
         env.extend([
@@ -45,9 +58,13 @@ impl Launch {
             ("PLUGBUS_BUS_DIR".into(), dir.path().to_string_lossy().into_owned()),
             ("PLUGBUS_NAME".into(), spec.name.clone()),
             ("PLUGBUS_INSTANCE".into(), instance.to_owned()),
-            ("PLUGBUS_CALL_URL".into(), dir.endpoint(&spec.name, instance)?.to_string()),
+            ("PLUGBUS_CALL_URL".into(), call?.to_string()),
             ("PLUGBUS_SURVEY_URL".into(), dir.survey_endpoint()?.to_string()),
         ]);
+        if !spec.allow.is_empty() {
+            let allowed: Vec<_> = spec.allow.iter().map(u32::to_string).collect();
+            env.insert(ALLOWED.into(), allowed.join(","));
+        }
         if let Some(timeout) = spec.orphan_timeout {
             env.insert("PLUGBUS_ORPHAN_TIMEOUT_MS".into(), timeout.as_millis().to_string());
         }
@@ -57,8 +74,25 @@ impl Launch {
             cwd: spec.cwd.clone(),
             env,
             confinement: spec.confinement.clone(),
+            room: is_another.then(|| Room {
+                dir: dir.clone(),
+                plugin: spec.name.clone(),
+                callers: spec.allow.clone(),
+            }),
             checked: None,
         })
+    }
+
+    /// Makes what has to be there before its birth.
+    ///
+    /// # Errors
+    /// Where it runs as another user, and this one is not root.
+    pub(in crate::supervisor) fn prepare(&self) -> io::Result<()> {
+        let (Some(Room { dir, plugin, callers }), Some(account)) = (&self.room, &self.confinement.account) else {
+            return Ok(());
+        };
+        let made = dir.make_room(plugin, account.uid, account.gid, callers);
+        made.map_err(|error| io::Error::other(format!("its `user` cannot be set: {error}")))
     }
 
     /// Lets it read what is in there, however strict its sandbox is.
@@ -109,7 +143,8 @@ impl Launch {
         // FNV-1a: it need not withstand anybody, for whoever can change it can change the plugin as well.
         let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
         // Nothing of it but what is set, so that those of older versions still are what they were.
-        let confined = spec.confinement.words();
+        let allowed = (!spec.allow.is_empty()).then(|| format!("allow = {:?}", spec.allow));
+        let confined: Vec<_> = spec.confinement.words().into_iter().chain(allowed).collect();
         for part in parts.chain(confined.iter().map(String::as_str)) {
             let bytes = part.len().to_le_bytes();
             for byte in bytes.iter().chain(part.as_bytes()) {
@@ -125,6 +160,11 @@ impl Launch {
     /// Where a file cannot be used, in words.
     pub(super) fn variables(&self) -> io::Result<BTreeMap<OsString, OsString>> {
         let mut variables: BTreeMap<_, _> = environment::passed_on(&self.confinement.pass_env).collect();
+        if let Some(account) = self.confinement.account.as_ref().filter(|account| account.is_another()) {
+            variables.extend(account.variables().map(|(name, value)| (name.into(), value)));
+            // The supervisor's, which is closed to others.
+            variables.remove(OsStr::new("XDG_RUNTIME_DIR"));
+        }
         for file in &self.confinement.env_file {
             variables.extend(environment::read_file(file)?);
         }
@@ -155,6 +195,8 @@ mod tests {
             changed(|spec| drop(spec.env.insert("A".into(), "b".into()))),
             changed(|spec| spec.confinement.pass_env = vec!["A".into()]),
             changed(|spec| spec.confinement.umask = Some(0o27)),
+            changed(|spec| spec.confinement.account = Some(Account { uid: 7, ..Account::default() })),
+            changed(|spec| _ = spec.allow.insert(7)),
             changed(|spec| spec.confinement.limits.core = Some(0)),
             changed(|spec| spec.orphan_timeout = Some(std::time::Duration::from_secs(1))),
         ];

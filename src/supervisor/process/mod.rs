@@ -23,6 +23,7 @@ mod linux;
 mod other;
 mod reaper;
 mod relatives;
+mod share;
 #[cfg(target_os = "linux")]
 mod start;
 mod table;
@@ -91,6 +92,11 @@ pub(super) fn spawn(launch: &Launch, mut tree: Tree) -> Result<Spawned, SpawnErr
         return Err(SpawnError::TooManyFiles);
     }
     let entry = tree.make_cgroup();
+    let confinement = &launch.confinement;
+    if let Err(error) = share::limit(tree.cgroup.as_ref(), &confinement.total, confinement.sandbox_required) {
+        tree.remove_cgroup();
+        return Err(SpawnError::diagnose(&error, launch));
+    }
     let birth = Birth::begin();
     let started = system::start(launch, entry.as_ref()).map_err(|error| {
         tree.remove_cgroup();

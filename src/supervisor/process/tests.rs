@@ -21,6 +21,7 @@ fn launch(program: &str, arguments: &[&str]) -> Launch {
         cwd: PathBuf::new(),
         env: BTreeMap::new(),
         confinement: ConfinementSpec::default(),
+        room: None,
         checked: None,
     }
 }

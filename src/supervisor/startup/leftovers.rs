@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Inherited;
@@ -53,7 +54,13 @@ pub(in crate::supervisor) fn remove_stale_files(dir: &BusDir, kept: &[String], j
             dir.sweep(&card.name, &card.instance);
         }
     }
-    for entry in fs::read_dir(dir.path()).into_iter().flatten().flatten() {
+    let rooms = dir.rooms();
+    let places = rooms.iter().map(PathBuf::as_path).chain([dir.path()]);
+    for entry in places.flat_map(fs::read_dir).flatten().flatten() {
+        // What a plugin's user has put into its room in the place of a socket is left alone.
+        if !entry.file_type().is_ok_and(|kind| kind.is_socket() || kind.is_file()) {
+            continue;
+        }
         let path = entry.path();
         let is_socket = path.extension().is_some_and(|extension| extension == "ipc");
         // Of a card that was being written when its supervisor was killed; a plugin that writes its own listens first.
@@ -69,6 +76,10 @@ pub(in crate::supervisor) fn remove_stale_files(dir: &BusDir, kept: &[String], j
         if is_socket && !is_kept() && is_deaf(&path) {
             let _ = fs::remove_file(path);
         }
+    }
+    for room in rooms {
+        // Where somebody still listens, it stays.
+        let _ = fs::remove_dir(room);
     }
 }
 

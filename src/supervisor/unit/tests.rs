@@ -26,6 +26,7 @@ pub(in crate::supervisor) fn sample_spec() -> PluginSpec {
         cwd: PathBuf::new(),
         env: BTreeMap::new(),
         confinement: ConfinementSpec::default(),
+        allow: BTreeSet::new(),
         replicas: 1,
         restart: RestartPolicy::Always,
         backoff: BackoffSpec {

@@ -51,7 +51,7 @@ fn a_message_that_waits_behind_a_slow_one_has_all_its_time() {
     let endpoint = place.endpoint();
     // Long enough for what is honest here, on a machine with a hundred other things to do.
     let limits = Limits { room: 1, frame: Duration::from_secs(2), ..LIMITS };
-    let mut replier = Replier::listen_with(&endpoint, limits).unwrap();
+    let mut replier = Replier::listen_with(&endpoint, limits, &Guests::default()).unwrap();
     let mut raw = Raw::greeted(&endpoint);
     let large = frame(3, &[3; 300_000]);
     let begun = [frame(1, b"1"), frame(2, b"2"), large[..1000].to_vec()].concat();
@@ -151,7 +151,7 @@ fn ten_thousand_connections_are_all_served() {
 fn no_more_requests_are_handed_out_than_there_is_room_for() {
     let place = Place::new();
     let endpoint = place.endpoint();
-    let mut replier = Replier::listen_with(&endpoint, Limits { room: 2, ..LIMITS }).unwrap();
+    let mut replier = Replier::listen_with(&endpoint, Limits { room: 2, ..LIMITS }, &Guests::default()).unwrap();
     let mut callers = [Raw::greeted(&endpoint), Raw::greeted(&endpoint)];
     for raw in &mut callers {
         raw.0.write_all(&[frame(1, b"1"), frame(2, b"2"), frame(3, b"3")].concat()).unwrap();
@@ -174,7 +174,7 @@ fn no_more_requests_are_handed_out_than_there_is_room_for() {
 fn room_that_one_did_not_need_is_for_the_next() {
     let place = Place::new();
     let endpoint = place.endpoint();
-    let replier = Replier::listen_with(&endpoint, Limits { room: 1, ..LIMITS }).unwrap();
+    let replier = Replier::listen_with(&endpoint, Limits { room: 1, ..LIMITS }, &Guests::default()).unwrap();
     let ((begins, begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
     let released = Mutex::new(released);
     replier.attend(Box::new(move |incoming, _| {

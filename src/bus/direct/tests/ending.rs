@@ -34,7 +34,7 @@ fn what_was_sent_before_the_end_is_answered_and_nothing_is_sent_after_it() {
     for way in ways() {
         let place = Place::new();
         let endpoint = place.endpoint();
-        let mut replier = Replier::listen_with(&endpoint, LIMITS).unwrap();
+        let mut replier = Replier::listen_with(&endpoint, LIMITS, &Guests::default()).unwrap();
         let requester = Requester::dial(&endpoint, None);
         thread::scope(|scope| {
             let call = scope.spawn(|| way(&requester, b"before", LONG));
@@ -55,7 +55,7 @@ fn what_was_sent_before_the_end_is_answered_and_nothing_is_sent_after_it() {
 fn the_end_waits_for_requests_that_wait_and_for_answers_that_are_read_late() {
     let place = Place::new();
     let endpoint = place.endpoint();
-    let mut replier = Replier::listen_with(&endpoint, Limits { room: 1, ..LIMITS }).unwrap();
+    let mut replier = Replier::listen_with(&endpoint, Limits { room: 1, ..LIMITS }, &Guests::default()).unwrap();
     let mut raw = Raw::greeted(&endpoint);
     raw.0.write_all(&[frame(1, b""), frame(2, b""), frame(3, b"")].concat()).unwrap();
     let mut incoming = block_on(replier.next()).unwrap();

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::crew::Limits;
 use super::frame::{HEAD, REPLIER, REQUEST_ID, REQUESTER, head};
 use super::{Replier, Requester};
-use crate::bus::{Body, Endpoint, RequestError, block_on};
+use crate::bus::{Body, Endpoint, Guests, RequestError, block_on};
 
 const LONG: Duration = Duration::from_secs(20);
 const LIMITS: Limits = Limits { greeting: LONG, frame: LONG, unread: LONG, room: 16 };
@@ -33,7 +33,7 @@ impl Place {
 
 /// Answers every request with itself.
 fn echo(endpoint: &Endpoint, limits: Limits) -> Replier {
-    let replier = Replier::listen_with(endpoint, limits).unwrap();
+    let replier = Replier::listen_with(endpoint, limits, &Guests::default()).unwrap();
     replier.attend(Box::new(|incoming, _| {
         let body = incoming.body().to_vec();
         incoming.reply(body.into());

@@ -9,7 +9,7 @@ use super::*;
 fn a_request_that_takes_long_holds_nobody_up() {
     let place = Place::new();
     let endpoint = place.endpoint();
-    let replier = Replier::listen_with(&endpoint, LIMITS).unwrap();
+    let replier = Replier::listen_with(&endpoint, LIMITS, &Guests::default()).unwrap();
     let (release, released) = mpsc::channel::<()>();
     let (slow, when_slow) = mpsc::channel();
     let released = Mutex::new(released);
@@ -38,7 +38,7 @@ fn any_number_of_long_requests_hold_nobody_up() {
     const MANY: u32 = 12;
     let place = Place::new();
     let endpoint = place.endpoint();
-    let replier = Replier::listen_with(&endpoint, LIMITS).unwrap();
+    let replier = Replier::listen_with(&endpoint, LIMITS, &Guests::default()).unwrap();
     let barrier = Arc::new(std::sync::Barrier::new(MANY as usize));
     replier.attend(Box::new(move |incoming, _| {
         // Each waits for all the others.

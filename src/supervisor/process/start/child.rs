@@ -79,19 +79,14 @@ impl Steps {
     }
 }
 
-/// Has the child hear every signal as a program does by default, but for those that its parent's parent silenced.
+/// Has the child hear every signal as a program does by default, whatever its parent's parent silenced: a shell does that to what it
+/// runs in the background, and SIGQUIT would get no trace of a plugin any more.
 fn hear_signals() {
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: plain memory that the first call fills or, refused, leaves as the empty action that it is; signals
-        // that cannot be changed are refused.
+        // SAFETY: no code of this program's is left to be called; signals that cannot be changed are refused.
         #[expect(unsafe_code, reason = "std has nothing for what a signal does")]
         unsafe {
-            let mut now: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(signal, std::ptr::null(), &raw mut now);
-            // Rust has its programs not hear SIGPIPE, which others rely upon.
-            if now.sa_sigaction != libc::SIG_IGN || signal == libc::SIGPIPE {
-                libc::signal(signal, libc::SIG_DFL);
-            }
+            libc::signal(signal, libc::SIG_DFL);
         }
     }
     // SAFETY: a set of signals is plain memory, which the first call fills, and for which null says that the old

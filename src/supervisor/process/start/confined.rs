@@ -3,13 +3,14 @@
 //! In the child nothing is called but the system, as in [`child`](super::child).
 
 use std::io;
-use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Gid, Resource, Rlimit, Uid, setrlimit};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::sandbox::Kernel;
-use crate::supervisor::confinement::{LimitSpec, Sandbox};
+use crate::bus::Endpoint;
+use crate::supervisor::confinement::{Account, LimitSpec, Sandbox};
 use crate::supervisor::process::Launch;
 
 /// A step that can be refused, and by whose refusal a person knows which key it was.
@@ -19,12 +20,13 @@ pub(super) enum Confining {
     Nice,
     OomScore,
     Capabilities,
+    User,
     Privileges,
     Sandbox,
 }
 
 /// Every such step, with the key that asks for it; its place here is what the child says.
-const STEPS: [(Confining, &str); 10] = [
+const STEPS: [(Confining, &str); 11] = [
     (Confining::Limit(Resource::Nofile), "limits.files"),
     (Confining::Limit(Resource::Nproc), "limits.processes"),
     (Confining::Limit(Resource::As), "limits.memory"),
@@ -33,6 +35,7 @@ const STEPS: [(Confining, &str); 10] = [
     (Confining::Nice, "nice"),
     (Confining::OomScore, "oom_score_adj"),
     (Confining::Capabilities, "capabilities"),
+    (Confining::User, "user"),
     (Confining::Privileges, "no_new_privs"),
     (Confining::Sandbox, "sandbox"),
 ];
@@ -59,6 +62,7 @@ pub(super) struct Confined {
     nice: Option<i32>,
     oom_score_adj: Option<String>,
     drop_capabilities: bool,
+    account: Option<Identity>,
     no_new_privs: bool,
     kernel: Kernel,
 }
@@ -68,7 +72,9 @@ impl Confined {
     /// Where its sandbox cannot be made, in words.
     pub(super) fn new(launch: &Launch) -> io::Result<Self> {
         let spec = &launch.confinement;
-        let bus = launch.env.get("PLUGBUS_BUS_DIR").map(Path::new);
+        // Where its socket will be.
+        let call = launch.env.get("PLUGBUS_CALL_URL").and_then(|url| url.parse::<Endpoint>().ok());
+        let place = call.as_ref().and_then(|call| call.path().parent());
         let words = std::iter::once(&launch.program).chain(&launch.arguments);
         let named: Vec<_> = words.map(|word| launch.cwd.join(word)).filter(|path| path.is_file()).collect();
         let LimitSpec { files, processes, memory, core, cpu } = spec.limits;
@@ -84,9 +90,10 @@ impl Confined {
             nice: spec.nice,
             oom_score_adj: spec.oom_score_adj.map(|score| score.to_string()),
             drop_capabilities: spec.drop_capabilities,
+            account: spec.account.as_ref().filter(|account| account.is_another()).map(Identity::new),
             // The kernel takes no ruleset from a process that could still gain rights.
             no_new_privs: spec.no_new_privs || spec.sandbox != Sandbox::Off,
-            kernel: Kernel::new(spec, bus, &named)?,
+            kernel: Kernel::new(spec, place, &named)?,
         })
     }
 
@@ -111,8 +118,16 @@ impl Confined {
         if let Some(score) = &self.oom_score_adj {
             set_oom_score(score).map_err(refused(Confining::OomScore))?;
         }
+        let capabilities = |error| (error, Confining::Capabilities.code());
         if self.drop_capabilities {
-            drop_capabilities().map_err(|error| (error, Confining::Capabilities.code()))?;
+            bound_capabilities().map_err(capabilities)?;
+        }
+        if let Some(account) = &self.account {
+            account.take_on().map_err(refused(Confining::User))?;
+        }
+        // Last of these: to become somebody else takes one.
+        if self.drop_capabilities {
+            drop_capabilities().map_err(capabilities)?;
         }
         if self.no_new_privs {
             forbid_new_privileges().map_err(|error| (error, Confining::Privileges.code()))?;
@@ -135,6 +150,33 @@ fn forbid_new_privileges() -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Another user, made ready for the child.
+#[derive(Debug)]
+struct Identity {
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
+}
+
+impl Identity {
+    fn new(account: &Account) -> Self {
+        let groups = account.groups.iter().chain([&account.gid]).map(|group| Gid::from_raw(*group)).collect();
+        Self { uid: Uid::from_raw(account.uid), gid: Gid::from_raw(account.gid), groups }
+    }
+
+    /// Becomes that user for good, with the kernel's own calls: those of the C library have every thread do it, and would wait for
+    /// threads that were not forked.
+    fn take_on(&self) -> rustix::io::Result<()> {
+        // Its output is its own, so that it can open `/dev/stdout`.
+        for stream in [rustix::stdio::stdout(), rustix::stdio::stderr()] {
+            rustix::fs::fchown(stream, Some(self.uid), Some(self.gid))?;
+        }
+        set_thread_groups(&self.groups)?;
+        set_thread_res_gid(self.gid, self.gid, self.gid)?;
+        set_thread_res_uid(self.uid, self.uid, self.uid)
+    }
+}
+
 /// `struct __user_cap_header_struct` of version 3.
 #[repr(C)]
 struct CapabilityHeader {
@@ -142,16 +184,9 @@ struct CapabilityHeader {
     pid: i32,
 }
 
-/// Takes every capability away for good: from what may ever be had, and from what is had.
-///
-/// Without the first, root would have all of them again when it executes its program.
-fn drop_capabilities() -> io::Result<()> {
-    /// `_LINUX_CAPABILITY_VERSION_3`.
-    const VERSION_3: u32 = 0x2008_0522;
-    let header = CapabilityHeader { version: VERSION_3, pid: 0 };
-    let none = [0_u32; 6];
-    // SAFETY: the header and the sets are as the kernel reads them in version 3, two times three words; the rest
-    // changes this process's own sets and touches no memory.
+/// Takes every capability away from what may ever be had; root would have all of them again when it executes its program.
+fn bound_capabilities() -> io::Result<()> {
+    // SAFETY: changes this process's own sets and touches no memory.
     #[expect(unsafe_code, reason = "no library has this without allocating")]
     unsafe {
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
@@ -166,6 +201,19 @@ fn drop_capabilities() -> io::Result<()> {
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// Gives up every capability that is had.
+fn drop_capabilities() -> io::Result<()> {
+    /// `_LINUX_CAPABILITY_VERSION_3`.
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = CapabilityHeader { version: VERSION_3, pid: 0 };
+    let none = [0_u32; 6];
+    // SAFETY: the header and the sets are as the kernel reads them in version 3, two times three words.
+    #[expect(unsafe_code, reason = "no library has this without allocating")]
+    unsafe {
         if libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) != 0 {
             return Err(io::Error::last_os_error());
         }

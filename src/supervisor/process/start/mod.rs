@@ -109,6 +109,7 @@ mod tests {
             cwd: "/".into(),
             env: std::collections::BTreeMap::new(),
             confinement: ConfinementSpec::default(),
+            room: None,
             checked: None,
         }
     }
@@ -132,6 +133,16 @@ mod tests {
         assert!(signals.lines().next().is_some_and(|blocked| blocked.ends_with("\t0000000000000000")), "{signals}");
         // Rust programs do not hear of it; others end by it, as they are used to.
         assert_eq!(outcome("kill -PIPE $$", None), (String::new(), None, Some(13)));
+        // SAFETY: nobody sends this one here.
+        #[expect(unsafe_code, reason = "std has nothing for what a signal does")]
+        unsafe {
+            libc::signal(libc::SIGVTALRM, libc::SIG_IGN);
+        }
+        assert_eq!(
+            outcome("kill -VTALRM $$", None),
+            (String::new(), None, Some(26)),
+            "silenced here, and heard there"
+        );
     }
 
     #[test]
