@@ -20,6 +20,7 @@ mod stamp;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod verdict;
 mod warden;
 
 pub use change::Change;
@@ -32,4 +33,5 @@ pub use owner::Flaw;
 pub use secret::{KeyPair, SecretKey};
 pub use signature::{KeyError, PublicKey, Signature, SignatureFlaw, signature_path};
 pub use subject::Subject;
-pub use warden::{Admission, NotAdmitted, Review, Warden};
+pub use verdict::{Admission, NotAdmitted, Review};
+pub use warden::Warden;
