@@ -7,7 +7,7 @@ FEATURES := $(shell sed -n '/^\[features\]/,/^\[[^f]/s/^\([a-z-]*\) *=.*/\1/p' C
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench faults lint deny sbom reproduce fuzz build setup setup-build clean
+.PHONY: help demo test bench faults lint deny sbom reproduce fuzz sanitize build setup setup-build clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -59,6 +59,9 @@ reproduce: setup-build ## Build the committed sources twice for release and comp
 # Longer, or one target alone: scripts/fuzz.sh 1200 frames
 fuzz: ## Fuzz each kind of input for a minute
 	CARGO='$(CARGO)' scripts/fuzz.sh
+
+sanitize: setup ## Run the library's tests under the address sanitizer
+	CARGO='$(CARGO)' scripts/sanitize.sh
 
 build: setup-build ## Build for release
 	$(CARGO) build --locked --release
