@@ -158,8 +158,10 @@ fn the_unit_file_is_one() {
         let file = bench.write("plugbus.service", &unit);
         let verified = Command::new("systemd-analyze").args(["verify", "--man=no", &file]).output().unwrap();
         let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+        // One key is newer than some systemds, which say that they ignore it.
         // It also looks at every unit of the machine that ours depends on.
-        let ours: Vec<_> = said.lines().filter(|line| line.contains("plugbus")).collect();
+        let known = |line: &&str| !line.contains("DelegateSubgroup");
+        let ours: Vec<_> = said.lines().filter(|line| line.contains("plugbus")).filter(known).collect();
         assert!(ours.is_empty(), "{ours:#?}");
     }
     bench.expect(&["unit", "-c", "nowhere.toml"], 3);

@@ -89,8 +89,9 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
 SystemCallArchitectures=native
-# cgroup.kill for each plugin, where the supervisor may make cgroups.
+# cgroup.kill and limits for each plugin, where the supervisor may make cgroups. It is itself in one beside theirs (systemd 254).
 Delegate=yes
+DelegateSubgroup=plugbus.supervisor
 
 [Install]
 WantedBy={target}

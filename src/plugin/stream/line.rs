@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::Life;
 use super::inbound::Inbound;
 use super::keeper::Closer;
-use super::Life;
 use super::outbound::Outbound;
 use crate::bus::Incoming;
 use crate::plugin::cancel::Cancel;

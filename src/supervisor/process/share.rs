@@ -8,8 +8,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Once;
 
-use rustix::io::Errno;
-
 use super::cgroup::{Cgroup, SUPERVISOR};
 use super::table::Row;
 use crate::supervisor::confinement::TotalSpec;
@@ -63,7 +61,8 @@ fn hand_on(group: &Path, controller: &str) -> Result<(), String> {
         text.split_whitespace().any(|word| word == controller)
     };
     if listed("cgroup.subtree_control") {
-        return Ok(());
+        // A supervisor that follows another may have been started where that one was first.
+        return vacate(group).map_err(|error| format!("{}: {error}", group.display()));
     }
     if !listed("cgroup.controllers") {
         return Err(format!(
@@ -71,18 +70,26 @@ fn hand_on(group: &Path, controller: &str) -> Result<(), String> {
             group.display()
         ));
     }
-    let order = format!("+{controller}");
-    let give = || fs::write(group.join("cgroup.subtree_control"), &order);
-    let given = match give() {
-        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
-            move_aside(group).and_then(|()| give())
-        }
-        given => given,
-    };
-    given.map_err(|error| match error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) {
-        true => format!("others are in the supervisor's own cgroup, {}: run it as a service", group.display()),
-        false => format!("{}: {error}", group.display()),
-    })
+    let give = || fs::write(group.join("cgroup.subtree_control"), format!("+{controller}"));
+    vacate(group).and_then(|()| give()).map_err(|error| format!("{}: {error}", group.display()))
+}
+
+/// Leaves a group to those below it. With anybody in it, the kernel refuses to hand on the memory, and to let a process into a
+/// group below it when the processor or the number of processes is handed on.
+///
+/// # Errors
+/// Where others are in it, too.
+fn vacate(group: &Path) -> io::Result<()> {
+    let members = || fs::read_to_string(group.join("cgroup.procs"));
+    // The one at the top of the tree, which has no type, is no group like others.
+    if !group.join("cgroup.type").exists() || members()?.is_empty() {
+        return Ok(());
+    }
+    move_aside(group)?;
+    match members()?.is_empty() {
+        true => Ok(()),
+        false => Err(io::Error::other("others are in it beside the supervisor: run that as a service")),
+    }
 }
 
 /// Moves this process and its helpers out of the way.
