@@ -265,6 +265,7 @@ impl Drop for BusLock {
 }
 
 /// Writes a file so that a reader sees the old text or the new one, never a part.
+#[cfg(any(feature = "supervisor", feature = "sign"))]
 pub(crate) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     write_whole_as(path, text, |_| Ok(()))
 }
