@@ -171,8 +171,7 @@ fn crash_loop(size: Size) -> Vec<Figure> {
     // What its own start has cost is no part of it.
     let (started, before) = (Instant::now(), processor_time(stage.supervisor_pid()));
     let starts: Vec<Instant> = (0..size.pick(20, 9)).map(|_| beacon.next().0).collect();
-    let spent = processor_time(stage.supervisor_pid()) - before;
-    let spent = spent.as_secs_f64() / started.elapsed().as_secs_f64();
+    let spent = (processor_time(stage.supervisor_pid()) - before).as_secs_f64() / started.elapsed().as_secs_f64();
     let bus = stage.caller();
     let answers =
         Timings::of(2, size.pick(100, 20), || drop(bus.call::<Value, _>("supervisor.status", &()).unwrap()));
