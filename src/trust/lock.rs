@@ -185,8 +185,11 @@ impl LockFile {
         check_plugin_name(name).map_err(|error| error.to_string())?;
         humantime::parse_rfc3339(since).map_err(|error| format!("{since:?} is no time: {error}"))?;
         let digest: Digest = digest.parse()?;
-        let path = base.join(rest);
-        if rest.is_empty() || path.components().any(|part| part == Component::ParentDir) {
+        // Without what a path may have too much of, so that what is judged is what would be written again.
+        let path: PathBuf = base.join(rest).components().collect();
+        let shown = path.strip_prefix(base).unwrap_or(&path);
+        let is_none = shown.as_os_str().is_empty() || path.components().any(|part| part == Component::ParentDir);
+        if is_none || unfit(shown).is_some() {
             return Err(format!("{rest:?} is no path of a file"));
         }
         let pins = self.plugins.entry(name.to_owned()).or_default();
