@@ -41,6 +41,8 @@ pub(super) fn validate(
         check_cwd(plugin, report);
         confined::check(&plugin.run, report);
     }
+    // Also where every plugin says something else, or there is none: it is what a plugin is like that is added later.
+    accounts::check(&raw.defaults, report);
     if complete {
         check_survey(raw, report);
         check_backoff(&raw.defaults.backoff, report);

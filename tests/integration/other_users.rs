@@ -4,12 +4,13 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use plugbus::supervisor::UnitState;
+use rustix::process::Signal;
 
-use crate::support::{LONG, PATIENT, Stage, plugin, text_plugin};
+use crate::support::{LONG, PATIENT, Stage, plugin, signal, text_plugin};
 
 /// Users whom every system has, and as whom nothing runs here.
 const NOBODY: u32 = 65534;
@@ -43,6 +44,14 @@ fn said(stage: &Stage, user: u32, arguments: &[&str]) -> (String, String) {
     (text(output.stdout), text(output.stderr))
 }
 
+/// A file that plugins of other users can write to.
+fn for_all_to_write(stage: &Stage) -> PathBuf {
+    let file = stage.scratch().join("seen");
+    fs::write(&file, "").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    file
+}
+
 /// A line of `/proc/PID/status`, without its name.
 fn of_process(pid: u32, line: &str) -> Vec<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -69,11 +78,7 @@ fn a_plugin_runs_as_another_user_and_is_called_killed_and_taken_back_like_any_ot
         assert!(!of_process(pid, "Groups").contains(&"0".to_owned()) && of_process(pid, "Gid")[0] != "0");
         assert_eq!(of_process(pid, "CapPrm"), ["0000000000000000"]);
         assert_eq!(revert(&stage, "revert"), "ba");
-        rustix::process::kill_process(
-            rustix::process::Pid::from_raw(pid.cast_signed()).unwrap(),
-            rustix::process::Signal::KILL,
-        )
-        .unwrap();
+        signal(pid, Signal::KILL);
         let again = stage.ready_again(&first);
         stage.kill_supervisor();
         assert_eq!(revert(&stage, "revert"), "ba");
@@ -90,9 +95,7 @@ fn a_plugin_of_another_user_sees_nothing_of_the_bus_but_itself() {
         return;
     }
     let mut stage = Stage::empty();
-    let seen = stage.scratch().join("seen");
-    fs::write(&seen, "").unwrap();
-    fs::set_permissions(&seen, fs::Permissions::from_mode(0o666)).unwrap();
+    let seen = for_all_to_write(&stage);
     let script = format!(
         "{{ id -u; id -un; echo $HOME $USER; ls {bus:?} || echo NO LIST; ls {bus:?}/log || echo NO LOG; \
          cat {bus:?}/supervisor.*.json || echo NO CARD; {own:?} call --bus default other.revert ab || echo NO CALL; \
@@ -168,9 +171,7 @@ fn a_plugin_of_another_user_calls_what_is_open_to_it() {
         return;
     }
     let mut stage = Stage::empty();
-    let seen = stage.scratch().join("seen");
-    fs::write(&seen, "").unwrap();
-    fs::set_permissions(&seen, fs::Permissions::from_mode(0o666)).unwrap();
+    let seen = for_all_to_write(&stage);
     let script = format!(
         "{own:?} call other.revert ab > {seen:?} 2>&1; exec {text:?}",
         own = env!("CARGO_BIN_EXE_plugbus"),
@@ -210,8 +211,7 @@ fn who_is_not_root_cannot_make_a_plugin_somebody_else() {
         (found["plugins"][0]["state"] == UnitState::Failed.to_string()).then(|| found["plugins"][0].to_string())
     };
     let found = crate::support::eventually("the plugin has failed", status);
-    let pid = rustix::process::Pid::from_raw(supervisor.id().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    signal(supervisor.id(), Signal::TERM);
     supervisor.wait().unwrap();
     assert!(found.contains("its `user` cannot be set"), "{found}");
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 /// What may be done with a file; the bits of a mode.
-const WRITE: u16 = 2;
+pub(super) const WRITE: u16 = 2;
 
 /// What each of some users may do.
 pub(super) type Grants = BTreeMap<u32, u16>;

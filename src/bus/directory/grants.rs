@@ -6,11 +6,11 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+pub(super) use super::acl::WRITE;
 use super::acl::{Grants, List, NAME, VERSION, tag};
 
 /// What may be done with a file; the bits of a mode.
 pub(super) const READ: u16 = 4;
-pub(super) const WRITE: u16 = 2;
 pub(super) const SEARCH: u16 = 1;
 
 /// The number in an entry that is about nobody in particular.

@@ -300,6 +300,21 @@ fn plugins_that_cannot_be() {
 }
 
 #[test]
+fn users_and_groups_that_are_not_there() {
+    check_problems(&[
+        (
+            "[defaults]\nuser = 'no-such-user'",
+            &["a.toml:2:8: defaults.user: there is no user \"no-such-user\" on this machine"],
+        ),
+        ("[defaults]\ngroup = 'root'", &["a.toml:2:9: defaults.group: needs a `user` beside it"]),
+        (
+            "[plugins.x]\ncommand = ['x']\nallow.groups = ['no-such-group']",
+            &["a.toml:3:17: plugins.x.allow.groups: there is no group \"no-such-group\" on this machine"],
+        ),
+    ]);
+}
+
+#[test]
 fn dependencies_that_cannot_be() {
     let hello = "command = ['hello']\n";
     check_problems(&[

@@ -47,7 +47,10 @@ impl Launch {
     ) -> Result<Self, BusError> {
         let mut command = spec.command.iter().cloned();
         let mut env = spec.env.clone();
-        let is_another = spec.confinement.account.as_ref().is_some_and(Account::is_another);
+        let mut confinement = spec.confinement.clone();
+        // Whoever is this user already need not become it.
+        confinement.account = confinement.account.filter(Account::is_another);
+        let is_another = confinement.account.is_some();
         let call =
             if is_another { dir.room_endpoint(&spec.name, instance) } else { dir.endpoint(&spec.name, instance) };
         env.entry(LANE.into()).or_insert_with(|| lane.name().into());
@@ -73,7 +76,7 @@ impl Launch {
             arguments: command.collect(),
             cwd: spec.cwd.clone(),
             env,
-            confinement: spec.confinement.clone(),
+            confinement,
             room: is_another.then(|| Room {
                 dir: dir.clone(),
                 plugin: spec.name.clone(),
@@ -160,7 +163,7 @@ impl Launch {
     /// Where a file cannot be used, in words.
     pub(super) fn variables(&self) -> io::Result<BTreeMap<OsString, OsString>> {
         let mut variables: BTreeMap<_, _> = environment::passed_on(&self.confinement.pass_env).collect();
-        if let Some(account) = self.confinement.account.as_ref().filter(|account| account.is_another()) {
+        if let Some(account) = &self.confinement.account {
             variables.extend(account.variables().map(|(name, value)| (name.into(), value)));
             // The supervisor's, which is closed to others.
             variables.remove(OsStr::new("XDG_RUNTIME_DIR"));

@@ -90,7 +90,7 @@ impl Confined {
             nice: spec.nice,
             oom_score_adj: spec.oom_score_adj.map(|score| score.to_string()),
             drop_capabilities: spec.drop_capabilities,
-            account: spec.account.as_ref().filter(|account| account.is_another()).map(Identity::new),
+            account: spec.account.as_ref().map(Identity::new),
             // The kernel takes no ruleset from a process that could still gain rights.
             no_new_privs: spec.no_new_privs || spec.sandbox != Sandbox::Off,
             kernel: Kernel::new(spec, place, &named)?,
