@@ -195,7 +195,7 @@ impl BusDir {
     pub fn sweep(&self, name: &str, instance: &str) {
         self.withdraw(name, instance);
         let _ = fs::remove_file(self.file(name, instance, "ipc"));
-        let _ = fs::remove_file(self.room(name).join(format!("{name}.{instance}.ipc")));
+        let _ = fs::remove_file(self.in_room(name, instance));
         // Of a card that was never finished.
         let _ = fs::remove_file(self.file(name, instance, "new"));
     }
@@ -244,6 +244,10 @@ impl BusDir {
     /// Where the instances of a plugin listen that runs as another user.
     fn room(&self, name: &str) -> PathBuf {
         self.path.join(format!("{name}.d"))
+    }
+
+    fn in_room(&self, name: &str, instance: &str) -> PathBuf {
+        self.room(name).join(format!("{name}.{instance}.ipc"))
     }
 
     fn file(&self, name: &str, instance: &str, ending: &str) -> PathBuf {

@@ -62,8 +62,9 @@ RuntimeDirectoryMode=0700
 # Plugins and their logs outlive a supervisor that is killed; the next one takes them back.
 RuntimeDirectoryPreserve=restart
 # `systemctl stop` has the supervisor stop its plugins, in order and with their own grace; systemd kills what is left.
-# After a crash of the supervisor alone (SIGKILL, the watchdog) nothing else is killed. `control-group` would signal every plugin and
-# the process that writes their logs at the same moment as the supervisor, and `mixed` would kill them when it crashes.
+# After a crash of the supervisor alone (SIGKILL, the watchdog) nothing else is killed. `control-group` would signal
+# every plugin and the process that writes their logs at the same moment as the supervisor, and `mixed` would kill them
+# when it crashes.
 KillMode=process
 # Longer than any plugin's stop_grace.
 TimeoutStopSec={stop}

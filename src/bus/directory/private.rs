@@ -26,8 +26,9 @@ pub(super) fn check_directory(path: &Path) -> Result<(), BusError> {
 
 /// Checks that a directory is one's own, as [`check_directory`], or that its owner has let this user in on purpose.
 ///
-/// Another's is believed where that other is root, or where it was named: `named` is the directory that this user chose. Otherwise
-/// whoever is the first to make a directory at the usual place would be told what it is not for him to know.
+/// Another's is believed where that other is root, or where it was named: `named` is the directory that this user
+/// chose. Otherwise whoever is the first to make a directory at the usual place would be told what it is not for him to
+/// know.
 pub(super) fn check_entrance(path: &Path, named: Option<&Path>) -> Result<(), BusError> {
     let found = look(path)?;
     let own = rustix::process::geteuid().as_raw();

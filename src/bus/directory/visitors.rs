@@ -43,7 +43,7 @@ impl BusDir {
     /// # Errors
     /// [`BusError::PathTooLong`] where the socket path does not fit.
     pub(crate) fn room_endpoint(&self, name: &str, instance: &str) -> Result<Endpoint, BusError> {
-        Endpoint::ipc(&self.room(name).join(format!("{name}.{instance}.ipc")))
+        Endpoint::ipc(&self.in_room(name, instance))
     }
 
     /// Where an instance listens that is there, in a room or not.

@@ -1,7 +1,8 @@
 //! The six roles over NNG; the direct lane has two of them as well.
 //!
 //! Everything here follows from how NNG behaves, and each rule stands where it bites: `aio` fences what may not
-//! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` loses no answer. NNG calls back on its own threads, so a callback stores what came, wakes, and returns.
+//! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` loses no answer. NNG calls back on its
+//! own threads, so a callback stores what came, wakes, and returns.
 
 mod aio;
 mod answerer;

@@ -183,7 +183,8 @@ fn spawn(place: &Place) -> io::Result<Child> {
 }
 
 fn kill(id: ProcessId) {
-    // A program that embeds both sides must not fall by its own hand. Verified right before; a sink of ours that has exited stays a zombie until we reap it.
+    // A program that embeds both sides must not fall by its own hand. Verified right before; a sink of ours that has
+    // exited stays a zombie until we reap it.
     if id != ProcessId::own()
         && id.is_alive()
         && let Some(pid) = id.pid.try_into().ok().and_then(Pid::from_raw)

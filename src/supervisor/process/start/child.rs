@@ -79,8 +79,8 @@ impl Steps {
     }
 }
 
-/// Has the child hear every signal as a program does by default, whatever its parent's parent silenced: a shell does that to what it
-/// runs in the background, and SIGQUIT would get no trace of a plugin any more.
+/// Has the child hear every signal as a program does by default, whatever its parent's parent silenced: a shell does
+/// that to what it runs in the background, and SIGQUIT would get no trace of a plugin any more.
 fn hear_signals() {
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: no code of this program's is left to be called; signals that cannot be changed are refused.

@@ -164,8 +164,8 @@ impl Identity {
         Self { uid: Uid::from_raw(account.uid), gid: Gid::from_raw(account.gid), groups }
     }
 
-    /// Becomes that user for good, with the kernel's own calls: those of the C library have every thread do it, and would wait for
-    /// threads that were not forked.
+    /// Becomes that user for good, with the kernel's own calls: those of the C library have every thread do it, and
+    /// would wait for threads that were not forked.
     fn take_on(&self) -> rustix::io::Result<()> {
         // Its output is its own, so that it can open `/dev/stdout`.
         for stream in [rustix::stdio::stdout(), rustix::stdio::stderr()] {

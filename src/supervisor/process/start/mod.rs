@@ -1,11 +1,10 @@
 //! Starts a process: pipes for its output, a child, and the news whether its program was executed.
 //!
 //! std's `Command` cannot have a child born into its cgroup, and joining one afterwards waits for every processor
-//! of the machine. [`birth`] makes the child, [`child`] has the steps it takes up to its program,
-//! [`confined`] those by which it gives something up ([`sandbox`] those
-//! that the kernel has rulesets for), [`image`] what it
-//! executes, [`inheritance`] what it does not get. All that needs memory is made before the birth: of the child's threads only one is left, and a lock of
-//! the others stays locked.
+//! of the machine. [`birth`] makes the child, [`child`] has the steps it takes up to its program, [`confined`] those by
+//! which it gives something up ([`sandbox`] those that the kernel has rulesets for), [`image`] what it executes,
+//! [`inheritance`] what it does not get. All that needs memory is made before the birth: of the child's threads only one
+//! is left, and a lock of the others stays locked.
 
 mod birth;
 mod child;

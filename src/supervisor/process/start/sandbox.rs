@@ -56,7 +56,8 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// Makes it ready, for a process on that bus that is made of these files; what the kernel lacks is left out and told once, or is an error where it is `required`.
+    /// Makes it ready, for a process on that bus that is made of these files; what the kernel lacks is left out and told
+    /// once, or is an error where it is `required`.
     ///
     /// # Errors
     /// In words.
