@@ -18,6 +18,7 @@ mod directory;
 mod endpoint;
 mod error;
 mod guests;
+mod incoming;
 mod lane;
 mod nng;
 mod peer;
@@ -49,10 +50,11 @@ pub use error::{BusError, RequestError};
 #[cfg(feature = "plugin")]
 pub(crate) use guests::ALLOWED;
 pub use guests::Guests;
+pub use incoming::Incoming;
 #[cfg(feature = "supervisor")]
 pub(crate) use lane::LANE;
 pub use lane::Lane;
 pub use nng::{Answers, Closing, PeerEvent, Publisher, Subscriber, Surveyor};
 pub use peer::Peer;
 pub use process_id::ProcessId;
-pub use roles::{Farewell, Incoming, Replier, Requester, Respondent, Turn};
+pub use roles::{Farewell, Replier, Requester, Respondent, Turn};

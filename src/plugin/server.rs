@@ -39,11 +39,12 @@ pub(super) fn room(limits: Limits) -> usize {
 }
 
 /// A plugin that is being served.
-#[derive(Debug)]
 pub struct Server {
     stop: watch::Sender<bool>,
     pub(super) ledger: Arc<Ledger>,
     serving: tokio::task::JoinHandle<()>,
+    /// Has nothing more received.
+    bolt: Box<dyn Fn() + Send + Sync>,
     /// Whether a supervisor is connected, where one may be.
     presence: Option<watch::Receiver<bool>>,
 }
@@ -92,8 +93,9 @@ impl Server {
         desk.ledger.set_phase(Phase::Ready);
         let at_desk = Arc::clone(&desk);
         replier.attend(move |incoming, turn| at_desk.take(incoming, Some(turn)));
+        let bolt = replier.bolt();
         let serving = tokio::spawn(desk.serve(replier, stop.subscribe()));
-        Ok(Self { stop, ledger, serving, presence })
+        Ok(Self { stop, ledger, serving, bolt, presence })
     }
 
     /// A handle that stops this server.
@@ -113,8 +115,17 @@ impl Server {
     }
 }
 
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
+        // The task ends when its runtime gets to it; whoever calls from now on is to know that it was not heard.
+        self.ledger.set_phase(Phase::Draining);
+        (self.bolt)();
         self.serving.abort();
     }
 }

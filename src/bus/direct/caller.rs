@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
-use super::pending::Pending;
+use super::pending::{Pending, Read};
 use super::socket::{self, BLOCKING_READ, Wait};
 use super::state::{Outcome, Phase, State};
 
@@ -44,8 +44,13 @@ pub(super) fn request(pending: &Pending, body: &[u8], deadline: Instant) -> Outc
         }
         state.reading |= reads;
         state.flushing |= flushes;
+        // Others would have the core for something better.
+        let looks = reads && !flushes && state.seats.len() == 1;
         drop(state);
-        drive(pending, reads, flushes, left);
+        let seen = if looks { look(pending) } else { None };
+        if seen.is_none() {
+            drive(pending, reads, flushes, left);
+        }
         let mut state = pending.lock();
         state.reading &= !reads;
         state.flushing &= !flushes;
@@ -61,6 +66,11 @@ fn hand_on(mut state: std::sync::MutexGuard<'_, State>, outcome: Outcome) -> Out
         next.wake();
     }
     outcome
+}
+
+/// Reads once without sleeping; `None` where nothing has come.
+fn look(pending: &Pending) -> Option<Read> {
+    pending.spin.look(|| Some(pending.read(Wait::No)).filter(|read| *read != Read::Nothing))
 }
 
 /// Reads or writes once, waiting at most that long for the socket.

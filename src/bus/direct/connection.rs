@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::future::Future;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -17,11 +16,12 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use tokio::sync::watch;
 
-use super::crew::{Crew, Limits};
+use super::crew::Limits;
 use super::frame::{self, Decoder, Found, Malformed, REQUESTER};
 use super::lock;
 use super::outbound::{GATHERED, Outbound};
 use super::socket::{self, Wait};
+use super::spin::Spin;
 use crate::bus::{Body, Peer};
 
 /// A reply of more than this is not copied to those that wait.
@@ -37,19 +37,23 @@ pub(super) struct Connection {
     socket: OwnedFd,
     epoll: Arc<OwnedFd>,
     claim: AtomicU8,
+    spin: Spin,
     /// After what can still be read comes the end.
     input_ends: AtomicBool,
     inbound: Mutex<Inbound>,
     outbound: Mutex<Outbound>,
-    gone: watch::Sender<bool>,
+    pub(super) gone: watch::Sender<bool>,
     /// When the one who stands by will look at it.
     pub(super) reminder: Mutex<Option<Instant>>,
     /// Requests that were handed out and are not yet answered.
-    open: AtomicUsize,
+    pub(super) open: AtomicUsize,
 }
 
 /// Reported once each time something comes.
-const INCOMING: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
+const INCOMING: EventFlags = EventFlags::IN.union(ENDING);
+
+/// As long as somebody waits for what comes, only that nothing more will come.
+const ENDING: EventFlags = EventFlags::RDHUP.union(EventFlags::ET);
 
 /// Nobody reads.
 const FREE: u8 = 0;
@@ -114,6 +118,7 @@ impl Connection {
             socket,
             epoll,
             claim: AtomicU8::new(FREE),
+            spin: Spin::default(),
             input_ends: AtomicBool::new(false),
             inbound,
             outbound,
@@ -128,10 +133,20 @@ impl Connection {
         epoll::add(&*self.epoll, &self.socket, EventData::new_u64(self.key), INCOMING)
     }
 
-    /// Has room in a full socket reported, or not any more: watched for that, it reports each read of its peer.
-    fn watch_for_room(&self, wanted: bool) {
-        let events = if wanted { INCOMING | EventFlags::OUT } else { INCOMING };
+    /// Has reported what is waited for as things stand: room only while the socket is full, as it then reports each
+    /// read of its peer.
+    fn watch_again(&self, outbound: &Outbound) {
+        let mut events = if outbound.in_silence { ENDING } else { INCOMING };
+        events.set(EventFlags::OUT, outbound.stuck.is_some());
         let _ = epoll::modify(&*self.epoll, &self.socket, EventData::new_u64(self.key), events);
+    }
+
+    /// Has what comes reported again, or not as long as it is waited for in [`read`](Self::read). Only
+    /// with the claim.
+    pub(super) fn report_incoming(&self, reported: bool) {
+        let mut outbound = lock(&self.outbound);
+        outbound.in_silence = !reported;
+        self.watch_again(&outbound);
     }
 
     /// Whether the calling thread reads now; else whoever does looks once more.
@@ -159,20 +174,23 @@ impl Connection {
     }
 
     /// Reads once. Only with the claim.
-    pub(super) fn read(&self, buffer: &mut Vec<u8>) -> Read {
+    pub(super) fn read(&self, buffer: &mut Vec<u8>, wait: Wait) -> Read {
         buffer.clear();
+        // Not under the lock, where it waits.
+        let waited = (wait == Wait::Yes).then(|| self.wait_for_input(buffer));
         let mut inbound = lock(&self.inbound);
         let Inbound { decoder, greeted, begun, pending, broken, .. } = &mut *inbound;
         if *broken {
             return Read::End;
         }
-        let received = match decoder.room() {
-            Some(message) => {
-                let received = socket::receive(&self.socket, message, Wait::No);
+        let received = match (waited, decoder.room()) {
+            (None, Some(message)) => {
+                let received = socket::receive(&self.socket, message, wait);
                 buffer.append(&mut decoder.overrun());
                 received.map(|length| (length, true))
             }
-            None => socket::receive(&self.socket, buffer, Wait::No)
+            (waited, _) => waited
+                .unwrap_or_else(|| socket::receive(&self.socket, buffer, wait))
                 .map(|length| (length, buffer.len() == buffer.capacity())),
         };
         let more = match received {
@@ -201,6 +219,13 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Reads, and waits for something to read.
+    fn wait_for_input(&self, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
+        let look = || Some(socket::receive(&self.socket, buffer, Wait::No)).filter(|read| *read != Err(Errno::AGAIN));
+        let looked = self.spin.look(look);
+        looked.unwrap_or_else(|| socket::receive(&self.socket, buffer, Wait::Yes))
     }
 
     /// The next request to hand out, with where its header ends. Only with the claim.
@@ -236,7 +261,7 @@ impl Connection {
     }
 
     /// Writes a reply, or lets it wait for those that follow.
-    fn reply(&self, header: &[u8], body: Cow<'_, [u8]>) -> Flushed {
+    pub(super) fn reply(&self, header: &[u8], body: Cow<'_, [u8]>) -> Flushed {
         let mut outbound = lock(&self.outbound);
         if outbound.closed {
             return Flushed::Done;
@@ -279,14 +304,14 @@ impl Connection {
                 Err(Errno::AGAIN) if outbound.stuck.is_some() => return Flushed::Done,
                 Err(Errno::AGAIN) => {
                     outbound.stuck = Some(Instant::now());
-                    self.watch_for_room(true);
+                    self.watch_again(outbound);
                     return Flushed::Stuck;
                 }
                 Err(_) => return Flushed::Broken,
             }
         }
         if outbound.stuck.take().is_some() {
-            self.watch_for_room(false);
+            self.watch_again(outbound);
         }
         Flushed::Done
     }
@@ -333,50 +358,5 @@ impl Connection {
         drop(inbound);
         let stuck = lock(&self.outbound).stuck.map(|since| since + limits.unread);
         greeting.into_iter().chain(frame).chain(stuck).min()
-    }
-}
-
-/// A request that waits for its answer; dropped without one, the other side gets none.
-#[derive(Debug)]
-pub(in crate::bus) struct Incoming {
-    body: Body,
-    connection: Arc<Connection>,
-    crew: Arc<Crew>,
-}
-
-impl Incoming {
-    /// The crew has given it one of its seats.
-    pub(super) fn new(body: Body, connection: Arc<Connection>, crew: Arc<Crew>) -> Self {
-        connection.open.fetch_add(1, Ordering::SeqCst);
-        Self { body, connection, crew }
-    }
-
-    pub(in crate::bus) fn body(&self) -> &Body {
-        &self.body
-    }
-
-    pub(in crate::bus) fn peer(&self) -> Peer {
-        self.connection.peer
-    }
-
-    pub(in crate::bus) fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut gone = self.connection.gone.subscribe();
-        async move {
-            // An error means that the connection is no more.
-            let _ = gone.wait_for(|gone| *gone).await;
-        }
-    }
-
-    pub(in crate::bus) fn reply(self, body: Cow<'_, [u8]>) {
-        let flushed = self.connection.reply(self.body.header(), body);
-        self.crew.flushed(&self.connection, flushed);
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        self.connection.open.fetch_sub(1, Ordering::SeqCst);
-        self.crew.close_if_done(&self.connection);
-        self.crew.leave_seat();
     }
 }

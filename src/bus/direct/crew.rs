@@ -18,11 +18,13 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
-use super::connection::{Connection, Incoming};
+use super::connection::Connection;
 use super::door::Door;
+use super::incoming::Incoming;
 use super::lock;
 use super::seats::Seats;
 use super::standby::Alarm;
+use super::staying::Staying;
 use crate::bus::counterpart::Counterpart;
 
 /// What runs a request where it was read.
@@ -59,6 +61,7 @@ pub(super) struct Crew {
     /// Connections to go on with, for whichever worker hears the bell.
     ready: Mutex<VecDeque<Arc<Connection>>>,
     pub(super) seats: Seats,
+    pub(super) staying: Staying,
     pub(super) incoming: mpsc::UnboundedSender<Incoming>,
     pub(super) attendant: OnceLock<AttendantSlot>,
     pub(super) roster: Mutex<Roster>,
@@ -125,7 +128,8 @@ impl Crew {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&*epoll, &bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
         let cores = thread::available_parallelism().map_or(2, usize::from);
-        let roster = Roster { wanted: cores.min(4), ..Roster::default() };
+        // One may stay with a connection, and another one has to wait for everybody else.
+        let roster = Roster { wanted: cores.clamp(2, 4), ..Roster::default() };
         Ok(Arc::new(Self {
             door: Door::new(listener, Arc::clone(&epoll), FIRST_CONNECTION)?,
             epoll,
@@ -135,6 +139,7 @@ impl Crew {
             stopped: AtomicBool::new(false),
             ready: Mutex::default(),
             seats: Seats::new(limits.room),
+            staying: Staying::default(),
             incoming,
             attendant: OnceLock::new(),
             roster: Mutex::new(roster),

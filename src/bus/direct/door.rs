@@ -19,6 +19,7 @@ use super::connection::Connection;
 use super::crew::{Crew, LISTENER};
 use super::frame::REPLIER;
 use super::standby::LISTENER_PAUSE;
+use super::staying::PATIENCE;
 use super::{lock, socket};
 use crate::bus::Peer;
 use crate::bus::counterpart::Counterpart;
@@ -164,6 +165,7 @@ impl Crew {
         }
         // With less it goes more slowly, no more.
         let _ = sockopt::set_socket_send_buffer_size(&socket, socket::SEND_BUFFER);
+        let _ = sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE));
         let connection = self.door.let_in(socket, (uid, pid));
         if connection.watch().is_err() {
             self.close(&connection);

@@ -10,6 +10,7 @@ mod connection;
 mod crew;
 mod door;
 mod frame;
+mod incoming;
 mod line;
 mod outbound;
 mod pending;
@@ -18,16 +19,18 @@ mod requester;
 mod seats;
 mod serving;
 mod socket;
+mod spin;
 mod standby;
 mod state;
+mod staying;
 mod task;
 #[cfg(test)]
 mod tests;
 
-pub(super) use connection::Incoming;
 pub(super) use crew::Turn;
 #[cfg(any(feature = "fuzzing", all(test, feature = "config")))]
 pub(crate) use frame::take_apart;
+pub(super) use incoming::Incoming;
 pub(super) use replier::Replier;
 pub(super) use requester::Requester;
 

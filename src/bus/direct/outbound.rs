@@ -29,6 +29,8 @@ pub(super) struct Outbound {
     pub(super) gathers: Option<ThreadId>,
     /// Since when the peer has not taken a byte, while the socket is full.
     pub(super) stuck: Option<Instant>,
+    /// What comes is not reported: somebody waits for it.
+    pub(super) in_silence: bool,
     /// Nothing follows but the answers to what was handed out.
     pub(super) ends: bool,
     pub(super) closed: bool,

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::frame::{self, Decoder, Found, HEAD, REPLIER};
 use super::lock;
 use super::socket::{self, Wait};
+use super::spin::Spin;
 use super::state::{self, Outcome, Phase, Seat, Shown, State};
 use crate::bus::{Body, RequestError};
 
@@ -42,6 +43,7 @@ pub(super) struct Pending {
     decoder: Mutex<Decoder>,
     state: Mutex<State>,
     shown: Arc<Shown>,
+    pub(super) spin: Spin,
 }
 
 /// What a read brought.
@@ -59,7 +61,8 @@ impl Pending {
     pub(super) fn new(socket: OwnedFd) -> Self {
         let decoder = Mutex::new(Decoder::new(REPLIER));
         let shown = Arc::<Shown>::default();
-        Self { socket, connected: Instant::now(), decoder, state: Mutex::new(State::new(Arc::clone(&shown))), shown }
+        let state = Mutex::new(State::new(Arc::clone(&shown)));
+        Self { socket, connected: Instant::now(), decoder, state, shown, spin: Spin::default() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
-use super::connection::Incoming;
 use super::crew::{Attendant, Crew, Limits};
+use super::incoming::Incoming;
 use super::socket;
 use crate::bus::counterpart::Counterpart;
 use crate::bus::{BusError, Endpoint, Guests};
@@ -85,6 +85,12 @@ impl Replier {
         let crew = Arc::clone(&self.crew);
         crew.door.close();
         async move { crew.door.until_empty().await }
+    }
+
+    /// What has nothing more received, from anywhere.
+    pub(in crate::bus) fn bolt(&self) -> impl Fn() + Send + Sync + 'static {
+        let crew = Arc::clone(&self.crew);
+        move || crew.door.close()
     }
 
     #[cfg(test)]

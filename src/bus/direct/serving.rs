@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
 
-use super::connection::{Connection, Flushed, Incoming, Read};
+use super::connection::{Connection, Flushed, Read};
 use super::crew::{AttendantSlot, Crew, Turn, Worker};
+use super::incoming::Incoming;
 use super::lock;
 use super::pending::SCRATCH;
+use super::socket::Wait;
 
 /// How much time a connection may be handed on without its replies being sent: the other side is to have something
 /// to do meanwhile.
@@ -33,6 +35,9 @@ impl Crew {
         }
         if flags.contains(EventFlags::OUT) {
             self.flushed(&connection, connection.flush());
+        }
+        if flags.contains(EventFlags::IN) {
+            self.staying.heard(key);
         }
         if flags.contains(EventFlags::RDHUP) {
             connection.input_ends();
@@ -58,14 +63,19 @@ impl Crew {
             match handed_out {
                 HandedOut::TakenOver => return false,
                 HandedOut::Malformed => {
+                    self.leave(connection);
                     self.close(connection);
                     return true;
                 }
                 HandedOut::All | HandedOut::Waits => {}
             }
-            if handed_out == HandedOut::All && more {
+            if handed_out == HandedOut::All && (more || self.stays_with(connection)) {
                 self.flushed(connection, connection.flush());
-                match connection.read(buffer) {
+                let wait = if more { Wait::No } else { Wait::Yes };
+                if wait == Wait::Yes {
+                    since = None;
+                }
+                match connection.read(buffer, wait) {
                     Read::Some { more: left, begun } => {
                         if let Some(begun) = begun {
                             self.remind(connection, begun + self.limits.frame);
@@ -79,11 +89,16 @@ impl Crew {
                         }
                         continue;
                     }
+                    Read::Nothing if wait == Wait::No && self.stays_with(connection) => {
+                        more = false;
+                        continue;
+                    }
                     Read::Nothing => {}
                     Read::End => return self.last_of(connection, me),
                 }
             }
             self.flushed(connection, connection.stop_gathering());
+            self.leave(connection);
             if connection.release() {
                 return true;
             }
@@ -95,6 +110,7 @@ impl Crew {
     /// Lets those that wait go first; gives the claim back.
     fn put_off(&self, connection: &Arc<Connection>) {
         self.flushed(connection, connection.stop_gathering());
+        self.leave(connection);
         // Who wants it looked at again has that.
         while !connection.release() {}
         self.call(Arc::clone(connection));
@@ -105,6 +121,7 @@ impl Crew {
         if self.hand_out(connection, me) == HandedOut::TakenOver {
             return false;
         }
+        self.leave(connection);
         self.flushed(connection, connection.stop_gathering());
         if self.door.is_closed() {
             // It is this side that takes no more, and the other one still reads.

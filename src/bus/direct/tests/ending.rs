@@ -52,6 +52,23 @@ fn what_was_sent_before_the_end_is_answered_and_nothing_is_sent_after_it() {
 }
 
 #[test]
+fn behind_the_bolt_nobody_is_in_doubt() {
+    for way in ways() {
+        let place = Place::new();
+        let endpoint = place.endpoint();
+        let replier = echo(&endpoint, LIMITS);
+        let requester = Requester::dial(&endpoint, None);
+        for _ in 0..20 {
+            way(&requester, b"before", LONG).unwrap();
+        }
+        let bolt = replier.bolt();
+        bolt();
+        assert_eq!(way(&requester, b"after", LONG).unwrap_err(), RequestError::NotSent);
+        assert_eq!(way(&Requester::dial(&endpoint, None), b"new", LONG).unwrap_err(), RequestError::NotSent);
+    }
+}
+
+#[test]
 fn the_end_waits_for_requests_that_wait_and_for_answers_that_are_read_late() {
     let place = Place::new();
     let endpoint = place.endpoint();

@@ -5,6 +5,7 @@ mod descriptors;
 mod ending;
 mod running;
 mod same_as_nng;
+mod staying;
 mod streams;
 
 use std::io::{self, Read, Write};

@@ -1,0 +1,55 @@
+//! A request that was handed out, on its way to its answer.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::connection::Connection;
+use super::crew::Crew;
+use crate::bus::{Body, Peer};
+
+/// A request that waits for its answer; dropped without one, the other side gets none.
+#[derive(Debug)]
+pub(in crate::bus) struct Incoming {
+    body: Body,
+    connection: Arc<Connection>,
+    crew: Arc<Crew>,
+}
+
+impl Incoming {
+    /// The crew has given it one of its seats.
+    pub(super) fn new(body: Body, connection: Arc<Connection>, crew: Arc<Crew>) -> Self {
+        connection.open.fetch_add(1, Ordering::SeqCst);
+        Self { body, connection, crew }
+    }
+
+    pub(in crate::bus) fn body(&self) -> &Body {
+        &self.body
+    }
+
+    pub(in crate::bus) fn peer(&self) -> Peer {
+        self.connection.peer
+    }
+
+    pub(in crate::bus) fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut gone = self.connection.gone.subscribe();
+        async move {
+            // An error means that the connection is no more.
+            let _ = gone.wait_for(|gone| *gone).await;
+        }
+    }
+
+    pub(in crate::bus) fn reply(self, body: Cow<'_, [u8]>) {
+        let flushed = self.connection.reply(self.body.header(), body);
+        self.crew.flushed(&self.connection, flushed);
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.connection.open.fetch_sub(1, Ordering::SeqCst);
+        self.crew.close_if_done(&self.connection);
+        self.crew.leave_seat();
+    }
+}
