@@ -111,7 +111,6 @@ impl Server {
     pub async fn finished(mut self) {
         // An error here is a panic in the serving task: over all the same.
         let _ = (&mut self.serving).await;
-        self.ledger.set_phase(Phase::Draining);
     }
 }
 

@@ -47,8 +47,7 @@ pub(super) fn request(pending: &Pending, body: &[u8], deadline: Instant) -> Outc
         // Others would have the core for something better.
         let looks = reads && !flushes && state.seats.len() == 1;
         drop(state);
-        let seen = if looks { look(pending) } else { None };
-        if seen.is_none() {
+        if !(looks && look(pending)) {
             drive(pending, reads, flushes, left);
         }
         let mut state = pending.lock();
@@ -68,9 +67,9 @@ fn hand_on(mut state: std::sync::MutexGuard<'_, State>, outcome: Outcome) -> Out
     outcome
 }
 
-/// Reads once without sleeping; `None` where nothing has come.
-fn look(pending: &Pending) -> Option<Read> {
-    pending.spin.look(|| Some(pending.read(Wait::No)).filter(|read| *read != Read::Nothing))
+/// Reads once without sleeping; whether anything has come.
+fn look(pending: &Pending) -> bool {
+    pending.spin.look(|| (pending.read(Wait::No) != Read::Nothing).then_some(())).is_some()
 }
 
 /// Reads or writes once, waiting at most that long for the socket.

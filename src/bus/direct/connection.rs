@@ -183,15 +183,9 @@ impl Connection {
         if *broken {
             return Read::End;
         }
-        let received = match (waited, decoder.room()) {
-            (None, Some(message)) => {
-                let received = socket::receive(&self.socket, message, wait);
-                buffer.append(&mut decoder.overrun());
-                received.map(|length| (length, true))
-            }
-            (waited, _) => waited
-                .unwrap_or_else(|| socket::receive(&self.socket, buffer, wait))
-                .map(|length| (length, buffer.len() == buffer.capacity())),
+        let received = match waited {
+            Some(waited) => waited.map(|length| (length, buffer.len() == buffer.capacity())),
+            None => socket::receive_for(decoder, &self.socket, buffer, wait),
         };
         let more = match received {
             Err(Errno::AGAIN) => return Read::Nothing,

@@ -190,18 +190,7 @@ impl Pending {
     }
 
     fn read_into(&self, decoder: &mut Decoder, buffer: &mut Vec<u8>, wait: Wait) -> Read {
-        let received = match decoder.room() {
-            Some(message) => {
-                let received = socket::receive(&self.socket, message, wait);
-                buffer.append(&mut decoder.overrun());
-                // As much as there was room for, or not: only another read tells.
-                received.map(|length| (length, true))
-            }
-            None => {
-                socket::receive(&self.socket, buffer, wait).map(|length| (length, buffer.len() == buffer.capacity()))
-            }
-        };
-        match received {
+        match socket::receive_for(decoder, &self.socket, buffer, wait) {
             Err(Errno::AGAIN) => Read::Nothing,
             Err(_) | Ok((0, _)) => self.over(),
             Ok((_, more)) => match self.deliver(decoder, buffer) {

@@ -12,7 +12,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt,
 };
 
-use super::frame::REQUESTER;
+use super::frame::{Decoder, REQUESTER};
 use crate::bus::counterpart::Counterpart;
 
 /// Connections that wait to be accepted; the system may allow fewer.
@@ -122,6 +122,25 @@ pub(super) fn receive(socket: &OwnedFd, buffer: &mut Vec<u8>, wait: Wait) -> Res
             Err(Errno::CONNRESET) => return Ok(0),
             received => return received.map(|(_, length)| length),
         }
+    }
+}
+
+/// Reads once for that decoder: straight into a large message that has come in part, else into the buffer. How much, and
+/// whether there may be more; what is for the decoder to take is in the buffer.
+pub(super) fn receive_for(
+    decoder: &mut Decoder,
+    socket: &OwnedFd,
+    buffer: &mut Vec<u8>,
+    wait: Wait,
+) -> Result<(usize, bool), Errno> {
+    match decoder.room() {
+        Some(message) => {
+            let received = receive(socket, message, wait);
+            buffer.append(&mut decoder.overrun());
+            // As much as there was room for, or not: only another read tells.
+            received.map(|length| (length, true))
+        }
+        None => receive(socket, buffer, wait).map(|length| (length, buffer.len() == buffer.capacity())),
     }
 }
 

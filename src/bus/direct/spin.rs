@@ -61,7 +61,9 @@ impl Spin {
 
     fn skips(&self) -> bool {
         let left = self.skips.load(Ordering::Relaxed);
-        self.skips.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left > 0 {
+            self.skips.store(left - 1, Ordering::Relaxed);
+        }
         left > 0
     }
 
