@@ -75,8 +75,8 @@ fn storm(size: Size) -> Vec<Figure> {
     let at_rest = || {
         let ended = Instant::now();
         eventually("all are ready again", all_ready);
-        let held = || Some(Holdings::of(&stage)).filter(|now| now.descriptors <= before.descriptors + 4);
-        (ended.elapsed(), eventually("what was held is let go", held))
+        let held = || Holdings::of(&stage).with_no_more_descriptors_than(&before);
+        (ended.elapsed(), eventually_or(held).unwrap_or_else(|more| more))
     };
     // The allocator keeps what the first minute took; only what comes after it is growth.
     let mut kills = kill_all_for(&stage, size.pick(Duration::from_secs(60), Duration::from_secs(2)));

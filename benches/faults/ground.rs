@@ -37,6 +37,11 @@ impl Holdings {
             resident_kib: status_field(pid, "VmRSS:"),
         }
     }
+
+    /// To wait for what is let go a moment later, the connection of whoever has just asked among it.
+    pub(crate) fn with_no_more_descriptors_than(self, before: &Self) -> Result<Self, Self> {
+        if self.descriptors <= before.descriptors { Ok(self) } else { Err(self) }
+    }
 }
 
 /// When an event was, by the wall clock of its stamp.
