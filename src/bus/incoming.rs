@@ -19,6 +19,8 @@ pub struct Incoming {
 pub(super) enum IncomingOn {
     #[cfg(target_os = "linux")]
     Direct(direct::Incoming),
+    #[cfg(target_os = "linux")]
+    Asked(direct::Asked),
     Nng(nng::Incoming),
 }
 
@@ -35,6 +37,8 @@ impl Incoming {
         match &self.on {
             #[cfg(target_os = "linux")]
             IncomingOn::Direct(incoming) => incoming.body(),
+            #[cfg(target_os = "linux")]
+            IncomingOn::Asked(asked) => asked.body(),
             IncomingOn::Nng(incoming) => incoming.body(),
         }
     }
@@ -45,6 +49,8 @@ impl Incoming {
         match &self.on {
             #[cfg(target_os = "linux")]
             IncomingOn::Direct(incoming) => incoming.peer(),
+            #[cfg(target_os = "linux")]
+            IncomingOn::Asked(asked) => asked.peer(),
             IncomingOn::Nng(incoming) => incoming.peer(),
         }
     }
@@ -54,23 +60,16 @@ impl Incoming {
     /// # Cancel safety
     /// May be dropped at any time.
     pub fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
-        #[cfg(target_os = "linux")]
-        let (direct, nng) = match &self.on {
-            IncomingOn::Direct(incoming) => (Some(incoming.departed()), None),
-            IncomingOn::Nng(incoming) => (None, Some(incoming.departed())),
-        };
-        #[cfg(not(target_os = "linux"))]
-        let (direct, nng) = {
-            let IncomingOn::Nng(incoming) = &self.on;
-            (None::<std::future::Ready<()>>, Some(incoming.departed()))
+        let mut gone = match &self.on {
+            #[cfg(target_os = "linux")]
+            IncomingOn::Direct(incoming) => incoming.gone(),
+            #[cfg(target_os = "linux")]
+            IncomingOn::Asked(asked) => asked.gone(),
+            IncomingOn::Nng(incoming) => incoming.gone(),
         };
         async move {
-            if let Some(direct) = direct {
-                direct.await;
-            }
-            if let Some(nng) = nng {
-                nng.await;
-            }
+            // An error means that the connection is no more.
+            let _ = gone.wait_for(|gone| *gone).await;
         }
     }
 
@@ -89,6 +88,8 @@ impl Incoming {
         match self.on {
             #[cfg(target_os = "linux")]
             IncomingOn::Direct(incoming) => incoming.reply(body),
+            #[cfg(target_os = "linux")]
+            IncomingOn::Asked(asked) => asked.reply(&body),
             IncomingOn::Nng(incoming) => incoming.reply(&body),
         }
     }

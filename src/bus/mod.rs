@@ -1,8 +1,8 @@
 //! Endpoints, the six roles, the bus directory and its cards.
 //!
 //! The only place that names NNG (`nng/`); what a message means is not known here. A role is made by listening
-//! or dialling and then asked for the next thing: [`Requester`] and [`Replier`] carry calls, over NNG or past it
-//! (`roles`, `direct/`), [`Surveyor`] and [`Respondent`] the survey, [`Publisher`] and [`Subscriber`] the events.
+//! or dialling and then asked for the next thing: [`Requester`] and [`Replier`] carry calls (`roles`), [`Surveyor`] and
+//! [`Respondent`] the survey, [`Publisher`] and [`Subscriber`] the events (`survey`), over NNG or past it (`direct/`).
 //! [`BusDir`] is the registry: a directory with sockets and [`Card`]s.
 
 mod block_on;
@@ -23,9 +23,11 @@ mod lane;
 mod nng;
 mod peer;
 mod process_id;
+mod redial;
 mod roles;
 #[cfg(test)]
 mod strangers;
+mod survey;
 mod trace;
 #[cfg(test)]
 mod traps;
@@ -54,7 +56,8 @@ pub use incoming::Incoming;
 #[cfg(feature = "supervisor")]
 pub(crate) use lane::LANE;
 pub use lane::Lane;
-pub use nng::{Answers, Closing, PeerEvent, Publisher, Subscriber, Surveyor};
-pub use peer::Peer;
+pub use nng::Subscriber;
+pub use peer::{Peer, PeerEvent};
 pub use process_id::ProcessId;
-pub use roles::{Farewell, Replier, Requester, Respondent, Turn};
+pub use roles::{Farewell, Replier, Requester, Turn};
+pub use survey::{Answers, Publisher, Respondent, Surveyor};

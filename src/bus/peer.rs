@@ -10,3 +10,12 @@ pub struct Peer {
     /// Its user id; `None` where the transport does not know.
     pub uid: Option<u32>,
 }
+
+/// Somebody connected, or left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerEvent {
+    /// Connected and past the greeting.
+    Joined(Peer),
+    /// The connection is gone.
+    Left(Peer),
+}

@@ -1,4 +1,4 @@
-//! REQ, REP and RESPONDENT as the layers above see them, on the lane that was picked.
+//! REQ and REP as the layers above see them, on the lane that was picked.
 
 use std::future::Future;
 use std::time::Duration;
@@ -291,33 +291,5 @@ impl Turn<'_> {
         self.0.if_slow(then);
         #[cfg(not(target_os = "linux"))]
         drop(then);
-    }
-}
-
-/// Answers surveys from one endpoint.
-#[derive(Debug)]
-pub struct Respondent(nng::Respondent);
-
-impl Respondent {
-    /// Connects in the background, again and again for as long as it lives.
-    ///
-    /// # Errors
-    /// [`BusError::Transport`] where NNG cannot make the socket.
-    pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
-        nng::Respondent::dial(endpoint).map(Self)
-    }
-
-    /// The next question; `None` never comes while the respondent lives.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Incoming> {
-        self.0.next().await.map(IncomingOn::Nng).map(Incoming::new)
-    }
-
-    /// Tells whether a surveyor is connected, now and whenever that changes.
-    #[cfg(feature = "plugin")]
-    pub(crate) fn presence(&self) -> tokio::sync::watch::Receiver<bool> {
-        self.0.presence()
     }
 }

@@ -12,11 +12,11 @@ use super::journal::Journal;
 use super::output::Output;
 use super::policy::dependency::start_order;
 use super::process::{Cgroups, Reaper, hold};
+use super::rebuilt;
 use super::report::{ReloadReport, StatusReport, SurveyReport};
 use super::startup::find_inheritance;
 use super::survey::Survey;
 use super::{CgroupUse, SupervisorError, SupervisorSpec};
-use super::{closing, rebuilt};
 use crate::bus::{BusDir, BusError, BusLock, Lane, Publisher};
 use crate::trust::Warden;
 
@@ -84,7 +84,7 @@ impl Supervisor {
         };
         dir.create()?;
         let lock = take(&dir).await?;
-        let publisher = Publisher::listen(&dir.events_endpoint()?)?;
+        let publisher = Publisher::listen_on(spec.lane, &dir.events_endpoint()?)?;
         let output = Output::start(&dir, spec.log.clone(), spec.sink.clone(), Some(publisher));
         let output = output.map_err(SupervisorError::Thread)?;
         let journal = Journal::new(output.intake().queue(), &spec.events, &dir);
@@ -98,11 +98,10 @@ impl Supervisor {
         let inheritance = find_inheritance(&dir, &journal).await;
         // Only now is it known which of our children somebody waits for.
         let reaper = spec.adopts_orphans.then(Reaper::start).transpose().map_err(SupervisorError::Thread)?;
-        let survey = Survey::start(&dir)?;
+        let survey = Survey::start(&dir, spec.lane)?;
         let (requests, to_dispatcher) = mpsc::channel(REQUESTS);
         let reloader = loader.map(|loader| Reloader::start(loader, requests.clone()));
         let control = Control::start(&dir, &requests, reloader.clone(), &spec)?;
-        tokio::spawn(closing::watch(requests.downgrade(), reloader.clone().filter(|_| spec.adopts_orphans)));
         let (owner, of_dispatcher) = watch::channel(());
         let (end, ended) = watch::channel(None);
         let fallback = dir.state_dir().join("plugbus.lock");

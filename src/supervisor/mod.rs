@@ -27,7 +27,6 @@
 //!
 //! Knows nothing of TOML or the terminal.
 
-mod closing;
 mod confinement;
 mod control;
 mod dispatcher;

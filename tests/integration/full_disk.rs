@@ -67,7 +67,8 @@ fn a_full_or_read_only_disk_holds_no_plugin_up_and_is_written_to_again_when_it_i
     eventually("it is written to again", || (fs::metadata(&log).ok()?.len() > before + (512 << 10)).then_some(()));
     assert!(well.elapsed().as_secs() < 5, "took {:?}", well.elapsed());
     eventually("what is missing is told", || stage.log("loud.log").contains("lines dropped").then_some(()));
-    assert_eq!((stage.ready("text").restarts, stage.ready("loud").restarts), (0, 0));
+    let restarts = (stage.ready("text").restarts, stage.ready("loud").restarts);
+    assert_eq!(restarts, (0, 0), "{}", stage.said());
     signal(stage.ready("loud").pid.unwrap(), Signal::KILL);
 }
 

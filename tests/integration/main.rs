@@ -51,7 +51,6 @@ mod stopping;
 mod strangers;
 mod streams;
 #[cfg(target_os = "linux")]
-mod stuck_bus;
 mod succession;
 mod supervise;
 mod support;

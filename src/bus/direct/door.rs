@@ -4,7 +4,6 @@
 //! system, and knows that its request was not received. What had been sent before is still read and answered.
 
 use std::collections::HashMap;
-use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -109,8 +108,8 @@ impl Door {
         let _ = epoll::modify(&*self.epoll, &self.listener, EventData::new_u64(LISTENER), flags);
     }
 
-    fn has_room(&self, pid: Option<u32>) -> bool {
-        lock(&self.inside).crowd.enter(pid)
+    fn greet(&self, socket: &OwnedFd) -> Option<(Option<u32>, Option<u32>)> {
+        socket::welcome(socket, &self.counterpart, &mut lock(&self.inside).crowd, &REPLIER)
     }
 
     fn let_in(&self, socket: OwnedFd, (uid, pid): (Option<u32>, Option<u32>)) -> Arc<Connection> {
@@ -150,21 +149,7 @@ impl Crew {
     }
 
     fn welcome(&self, socket: OwnedFd) {
-        let (uid, pid) = socket::credentials(&socket);
-        if !self.door.counterpart.admits(uid, pid) {
-            return;
-        }
-        if !self.door.has_room(pid) {
-            self.door.counterpart.refused(pid, "too many");
-            return;
-        }
-        if socket::send(&socket, &[IoSlice::new(&REPLIER)]) != Ok(REPLIER.len()) {
-            // Gone already.
-            lock(&self.door.inside).crowd.leave(pid);
-            return;
-        }
-        // With less it goes more slowly, no more.
-        let _ = sockopt::set_socket_send_buffer_size(&socket, socket::SEND_BUFFER);
+        let Some((uid, pid)) = self.door.greet(&socket) else { return };
         let _ = sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE));
         let connection = self.door.let_in(socket, (uid, pid));
         if connection.watch().is_err() {

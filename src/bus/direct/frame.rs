@@ -9,11 +9,19 @@ use crate::wire::MAX_MESSAGE;
 pub(super) const REQUESTER: [u8; 8] = *b"\0SP\0\0\x30\0\0";
 /// How a replier greets, and what a requester expects.
 pub(super) const REPLIER: [u8; 8] = *b"\0SP\0\0\x31\0\0";
+/// How the one who asks everybody greets.
+pub(super) const SURVEYOR: [u8; 8] = *b"\0SP\0\0\x62\0\0";
+/// How those who answer it greet.
+pub(super) const RESPONDENT: [u8; 8] = *b"\0SP\0\0\x63\0\0";
+/// How the one who tells everybody greets.
+pub(super) const PUBLISHER: [u8; 8] = *b"\0SP\0\0\x20\0\0";
+/// How those who listen to it greet.
+pub(super) const SUBSCRIBER: [u8; 8] = *b"\0SP\0\0\x21\0\0";
 
 /// The first byte of a frame and its length.
 pub(super) const HEAD: usize = 9;
 
-/// The high bit of a request id; ids of relays have none.
+/// The high bit of the id of a request or a survey; ids of relays have none.
 pub(super) const REQUEST_ID: u32 = 0x8000_0000;
 
 /// Ids before a message, the request's own among them; one with more has gone round in circles.
@@ -167,7 +175,7 @@ pub(super) fn split_request(message: &[u8]) -> Result<Option<usize>, Malformed> 
     Ok(None)
 }
 
-/// The id that a reply answers.
+/// The id that a reply, or the answer to a survey, is for.
 pub(super) fn reply_id(message: &[u8]) -> Result<u32, Malformed> {
     let (id, body) = message.split_first_chunk().ok_or(Malformed)?;
     if body.len() > MAX_MESSAGE { Err(Malformed) } else { Ok(u32::from_be_bytes(*id)) }

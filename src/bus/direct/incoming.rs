@@ -1,9 +1,10 @@
 //! A request that was handed out, on its way to its answer.
 
 use std::borrow::Cow;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use tokio::sync::watch;
 
 use super::connection::Connection;
 use super::crew::Crew;
@@ -32,12 +33,8 @@ impl Incoming {
         self.connection.peer
     }
 
-    pub(in crate::bus) fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut gone = self.connection.gone.subscribe();
-        async move {
-            // An error means that the connection is no more.
-            let _ = gone.wait_for(|gone| *gone).await;
-        }
+    pub(in crate::bus) fn gone(&self) -> watch::Receiver<bool> {
+        self.connection.gone.subscribe()
     }
 
     pub(in crate::bus) fn reply(self, body: Cow<'_, [u8]>) {

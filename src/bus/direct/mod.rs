@@ -1,21 +1,25 @@
-//! The direct lane: REQ and REP spoken on Unix sockets without NNG in between.
+//! The direct lane: REQ and REP, SURVEYOR and RESPONDENT, and PUB spoken on Unix sockets without NNG in between.
 //!
 //! The bytes are those of NNG (`frame`), the hand-offs between threads are not: a caller writes on its own
 //! thread; who reads the replies is `pending`'s business, driven by the callers' threads (`caller`) or by one task
 //! a connection (`task`). A replier has a crew of threads (`crew`) that read requests and run what answers them
-//! at once; whoever takes long keeps the thread, and another one goes on with the connection.
+//! at once; whoever takes long keeps the thread, and another one goes on with the connection. Who speaks to everybody at once
+//! has one thread that hears them all (`hub`).
 
 mod caller;
 mod connection;
 mod crew;
 mod door;
 mod frame;
+mod hub;
 mod incoming;
 mod line;
 mod outbound;
 mod pending;
+mod publisher;
 mod replier;
 mod requester;
+mod respondent;
 mod seats;
 mod serving;
 mod socket;
@@ -23,6 +27,7 @@ mod spin;
 mod standby;
 mod state;
 mod staying;
+mod surveyor;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -31,8 +36,11 @@ pub(super) use crew::Turn;
 #[cfg(any(feature = "fuzzing", all(test, feature = "config")))]
 pub(crate) use frame::take_apart;
 pub(super) use incoming::Incoming;
+pub(super) use publisher::Publisher;
 pub(super) use replier::Replier;
 pub(super) use requester::Requester;
+pub(super) use respondent::{Asked, Respondent};
+pub(super) use surveyor::Surveyor;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,20 +1,18 @@
 //! REP: a listening socket and the crew that serves it.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::crew::{Attendant, Crew, Limits};
 use super::incoming::Incoming;
-use super::socket;
+use super::socket::{self, SocketFile};
 use crate::bus::counterpart::Counterpart;
 use crate::bus::{BusError, Endpoint, Guests};
 
 /// As long as NNG gives.
-const GREETING: Duration = Duration::from_secs(10);
+pub(super) const GREETING: Duration = Duration::from_secs(10);
 
 /// The largest message takes some milliseconds; a caller that is swapped out, or looked at in a debugger, gets more.
 const FRAME: Duration = Duration::from_secs(60);
@@ -27,14 +25,7 @@ const UNREAD: Duration = Duration::from_secs(30);
 pub(in crate::bus) struct Replier {
     crew: Arc<Crew>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
-    file: File,
-}
-
-/// The socket's file, to be removed as long as it is ours.
-#[derive(Debug)]
-struct File {
-    path: PathBuf,
-    identity: Option<(u64, u64)>,
+    file: SocketFile,
 }
 
 impl Replier {
@@ -48,16 +39,9 @@ impl Replier {
         limits: Limits,
         guests: &Guests,
     ) -> Result<Self, BusError> {
-        let refused = |error: Errno| match error {
-            Errno::ADDRINUSE => BusError::InUse(endpoint.to_string()),
-            error => BusError::Transport {
-                what: "listen at",
-                endpoint: endpoint.to_string(),
-                reason: std::io::Error::from(error).to_string(),
-            },
-        };
+        let refused = |error| socket::refused(endpoint, error);
         let listener = socket::listen(endpoint.path()).map_err(refused)?;
-        let file = File::of(endpoint.path());
+        let file = SocketFile::of(endpoint.path());
         // Bounded by the room: no more are handed out than that.
         let (sender, incoming) = mpsc::unbounded_channel();
         let counterpart = Counterpart::at(endpoint).welcoming(guests);
@@ -109,20 +93,4 @@ impl Drop for Replier {
         self.file.remove();
         self.crew.stop();
     }
-}
-
-impl File {
-    fn of(path: &Path) -> Self {
-        Self { path: path.into(), identity: identity(path) }
-    }
-
-    fn remove(&self) {
-        if self.identity.is_some() && identity(&self.path) == self.identity {
-            let _ = rustix::fs::unlink(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    rustix::fs::lstat(path).ok().map(|found| (found.st_dev, found.st_ino))
 }

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use tokio::runtime::{self, Handle};
 
 use super::caller;
+use super::frame::REQUESTER;
 use super::pending::{CONNECT_WAIT, Pending};
 use super::state::Outcome;
 use super::task::{self, Waiting};
@@ -109,7 +110,7 @@ impl Requester {
     }
 
     fn reach(&self, wait: Duration) -> Result<OwnedFd, Errno> {
-        socket::connect(&self.path, &self.counterpart, wait)
+        socket::connect(&self.path, &self.counterpart, &REQUESTER, wait)
     }
 
     async fn connect_async(&self, runtime: &Handle, deadline: Instant) -> Result<Arc<Pending>, RequestError> {

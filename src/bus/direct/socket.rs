@@ -2,7 +2,8 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
@@ -12,11 +13,16 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt,
 };
 
-use super::frame::{Decoder, REQUESTER};
+use super::frame::Decoder;
+use super::lock;
 use crate::bus::counterpart::Counterpart;
+use crate::bus::crowd::Crowd;
+use crate::bus::{BusError, Endpoint};
 
 /// Connections that wait to be accepted; the system may allow fewer.
-const BACKLOG: i32 = 1024;
+///
+/// As many as Linux's own limit, `net.core.somaxconn`, since 5.4.
+const BACKLOG: i32 = 4096;
 
 /// What a socket takes before its other side reads, half of a large message; the system may allow less.
 pub(super) const SEND_BUFFER: usize = 512 * 1024;
@@ -28,10 +34,15 @@ fn unix_socket() -> Result<OwnedFd, Errno> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
 }
 
-/// Connects and greets that counterpart; waits for room in the listener's backlog at most that long.
+/// Connects to that counterpart and greets; waits for room in the listener's backlog at most that long.
 ///
 /// The socket itself stays in blocking mode: whoever must not block says so each time.
-pub(super) fn connect(path: &Path, counterpart: &Counterpart, wait: Duration) -> Result<OwnedFd, Errno> {
+pub(super) fn connect(
+    path: &Path,
+    counterpart: &Counterpart,
+    greeting: &[u8],
+    wait: Duration,
+) -> Result<OwnedFd, Errno> {
     let socket = unix_socket()?;
     let address = SocketAddrUnix::new(path)?;
     if wait.is_zero() {
@@ -49,8 +60,33 @@ pub(super) fn connect(path: &Path, counterpart: &Counterpart, wait: Duration) ->
     }
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(BLOCKING_READ))?;
     sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
-    send(&socket, &[io::IoSlice::new(&REQUESTER)])?;
+    send(&socket, &[io::IoSlice::new(greeting)])?;
     Ok(socket)
+}
+
+/// Greets one who has connected, where it may be here and there is room; who it is: its user and its process.
+pub(super) fn welcome(
+    socket: &OwnedFd,
+    counterpart: &Counterpart,
+    crowd: &mut Crowd,
+    greeting: &[u8],
+) -> Option<(Option<u32>, Option<u32>)> {
+    let (uid, pid) = credentials(socket);
+    if !counterpart.admits(uid, pid) {
+        return None;
+    }
+    if !crowd.enter(pid) {
+        counterpart.refused(pid, "too many");
+        return None;
+    }
+    if send(socket, &[io::IoSlice::new(greeting)]) != Ok(greeting.len()) {
+        // Gone already.
+        crowd.leave(pid);
+        return None;
+    }
+    // With less it goes more slowly, no more.
+    let _ = sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER);
+    Some((uid, pid))
 }
 
 /// The user and the process at the other end, as the kernel knows them.
@@ -85,6 +121,43 @@ fn is_stale(address: &SocketAddrUnix) -> Result<bool, Errno> {
     let probe = unix_socket()?;
     rustix::io::ioctl_fionbio(&probe, true)?;
     Ok(rustix::net::connect(&probe, address) == Err(Errno::CONNREFUSED))
+}
+
+/// The file of a socket that listens, to be removed once, as long as it is still that one.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: Mutex<Option<(u64, u64)>>,
+}
+
+impl SocketFile {
+    pub(super) fn of(path: &Path) -> Self {
+        Self { path: path.into(), identity: Mutex::new(identity(path)) }
+    }
+
+    pub(super) fn remove(&self) {
+        // Later, another file may be there with the same numbers.
+        let own = lock(&self.identity).take();
+        if own.is_some() && identity(&self.path) == own {
+            let _ = rustix::fs::unlink(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    rustix::fs::lstat(path).ok().map(|found| (found.st_dev, found.st_ino))
+}
+
+/// Why nobody can listen there, or go on listening.
+pub(super) fn refused(endpoint: &Endpoint, error: Errno) -> BusError {
+    match error {
+        Errno::ADDRINUSE => BusError::InUse(endpoint.to_string()),
+        error => BusError::Transport {
+            what: "listen at",
+            endpoint: endpoint.to_string(),
+            reason: io::Error::from(error).to_string(),
+        },
+    }
 }
 
 /// Sends what the socket takes now.

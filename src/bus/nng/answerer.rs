@@ -70,7 +70,7 @@ impl Respondent {
 
     /// Tells whether a surveyor is connected, now and whenever that changes.
     #[cfg(feature = "plugin")]
-    pub(crate) fn presence(&self) -> watch::Receiver<bool> {
+    pub(in crate::bus) fn presence(&self) -> watch::Receiver<bool> {
         self.answerer.line.peers.presence()
     }
 }
@@ -188,7 +188,7 @@ impl Seat {
 pub(in crate::bus) struct Incoming {
     body: Body,
     peer: Peer,
-    gone: watch::Receiver<()>,
+    gone: watch::Receiver<bool>,
     seat: Option<Arc<Seat>>,
 }
 
@@ -201,9 +201,8 @@ impl Incoming {
         self.peer
     }
 
-    pub(in crate::bus) fn departed(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut gone = self.gone.clone();
-        async move { while gone.changed().await.is_ok() {} }
+    pub(in crate::bus) fn gone(&self) -> watch::Receiver<bool> {
+        self.gone.clone()
     }
 
     pub(in crate::bus) fn reply(mut self, body: &[u8]) {

@@ -19,12 +19,11 @@ use tokio::sync::watch;
 
 use super::aio::Fenced;
 use super::gate::Gate;
+use crate::bus::redial::Redial;
 use crate::bus::{Endpoint, block_on};
 
-/// The wait after a connection is lost; it doubles up to the longest, so that nobody is away for much longer than the
-/// one it waits for.
-const FIRST_WAIT: Duration = Duration::from_millis(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// After this time NNG would connect again by itself: its dialer is closed as soon as the connection is lost.
+const BY_ITSELF: Duration = Duration::from_secs(1);
 
 /// How long a connection may take before it is asked anew whether anybody listens.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -50,8 +49,7 @@ impl Dialling {
         presence: watch::Receiver<bool>,
         gate: Arc<Gate>,
     ) -> Result<Self, nng::Error> {
-        // NNG is not to connect again by itself: its dialer is closed as soon as the connection is lost.
-        socket.set_opt::<ReconnectMinTime>(Some(LONGEST_WAIT))?;
+        socket.set_opt::<ReconnectMinTime>(Some(BY_ITSELF))?;
         socket.set_opt::<ReconnectMaxTime>(None)?;
         let ended = Arc::<AtomicBool>::default();
         let (socket, endpoint) = (Fenced::new(socket), endpoint.clone());
@@ -79,19 +77,18 @@ struct Line {
 
 impl Line {
     fn keep(mut self) {
-        let mut wait = FIRST_WAIT;
+        let mut redial = Redial::new();
         // Whoever starts a plugin listens already.
         let mut somebody_listens = true;
         while !self.has_ended() {
             if somebody_listens && let Some(Ok(dialer)) = self.while_open(|| self.dial()) {
                 if self.is_connected_soon() {
-                    wait = FIRST_WAIT;
+                    redial = Redial::new();
                     self.until_lost();
                 }
                 self.while_open(|| dialer.close());
             }
-            thread::park_timeout(wait.mul_f64(0.5 + jitter() / 2.0));
-            wait = (wait * 2).min(LONGEST_WAIT);
+            thread::park_timeout(redial.next());
             somebody_listens = UnixStream::connect(self.endpoint.path()).is_ok();
         }
     }
@@ -129,11 +126,4 @@ impl Line {
     fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
-}
-
-/// Another number from 0 to 1 in each process and at each call, so that a crowd does not come all at once.
-fn jitter() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    let number: u32 = (RandomState::new().hash_one(()) >> 32) as u32;
-    f64::from(number) / f64::from(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! The six roles over NNG; the direct lane has two of them as well.
+//! The six roles over NNG; the direct lane has all but the last of them as well.
 //!
 //! Everything here follows from how NNG behaves, and each rule stands where it bites: `aio` fences what may not
 //! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` loses no answer. NNG calls back on its
@@ -6,9 +6,6 @@
 
 mod aio;
 mod answerer;
-#[cfg(target_os = "linux")]
-mod backlog;
-mod closing;
 mod dialling;
 mod gate;
 mod library;
@@ -21,12 +18,10 @@ mod surveyor;
 use std::time::Duration;
 
 pub(super) use answerer::{Incoming, Replier, Respondent};
-pub use closing::Closing;
-pub use peers::PeerEvent;
-pub use publisher::Publisher;
+pub(super) use publisher::Publisher;
 pub(super) use requester::Requester;
 pub use subscriber::Subscriber;
-pub use surveyor::{Answers, Surveyor};
+pub(super) use surveyor::Surveyor;
 
 use super::{BusError, Endpoint};
 use crate::wire::MAX_MESSAGE;

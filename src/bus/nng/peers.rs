@@ -9,18 +9,9 @@ use tokio::sync::{mpsc, watch};
 use super::aio::{Fenced, bury};
 use super::gate::Gate;
 use super::library::{peer_credential, pipe_id};
-use crate::bus::Peer;
 use crate::bus::counterpart::Counterpart;
 use crate::bus::crowd::Crowd;
-
-/// Somebody connected, or left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PeerEvent {
-    /// Connected and past the greeting.
-    Joined(Peer),
-    /// The connection is gone.
-    Left(Peer),
-}
+use crate::bus::{Peer, PeerEvent};
 
 /// The connections of one socket, kept by NNG's pipe events.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +21,7 @@ pub(super) struct Peers(Arc<Mutex<Connected>>);
 struct Connected {
     /// Somebody has left.
     left: bool,
-    pipes: HashMap<Pipe, (Peer, watch::Sender<()>)>,
+    pipes: HashMap<Pipe, (Peer, watch::Sender<bool>)>,
     crowd: Crowd,
     /// Whether there are any.
     presence: watch::Sender<bool>,
@@ -67,7 +58,7 @@ impl Peers {
     }
 
     /// The peer behind a pipe, and a receiver that closes when it leaves; `None` when it has left.
-    pub(super) fn get(&self, pipe: Pipe) -> Option<(Peer, watch::Receiver<()>)> {
+    pub(super) fn get(&self, pipe: Pipe) -> Option<(Peer, watch::Receiver<bool>)> {
         self.lock().pipes.get(&pipe).map(|(peer, gone)| (*peer, gone.subscribe()))
     }
 
@@ -119,7 +110,7 @@ impl Peers {
             pipe.close();
             return;
         }
-        connected.pipes.insert(pipe, (peer, watch::Sender::new(())));
+        connected.pipes.insert(pipe, (peer, watch::Sender::new(false)));
         connected.presence.send_replace(true);
     }
 

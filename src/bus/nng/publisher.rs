@@ -11,7 +11,6 @@ use super::answerer::listen;
 use super::peers::Peers;
 use super::{library, refused};
 use crate::bus::counterpart::Counterpart;
-use crate::bus::trace::{Exchange, Way};
 use crate::bus::{BusError, Endpoint};
 
 /// Messages that wait for each subscriber; one that reads slower loses the ones past these, and nobody else does.
@@ -22,16 +21,12 @@ const CLOSING: Duration = Duration::from_secs(2);
 
 /// Tells everybody who is connected to one endpoint.
 #[derive(Debug)]
-pub struct Publisher {
+pub(in crate::bus) struct Publisher {
     socket: Fenced<Socket>,
 }
 
 impl Publisher {
-    /// Listens for subscribers.
-    ///
-    /// # Errors
-    /// [`BusError::InUse`] where somebody listens there, [`BusError::Transport`] for NNG's other reasons.
-    pub fn listen(endpoint: &Endpoint) -> Result<Self, BusError> {
+    pub(in crate::bus) fn listen(endpoint: &Endpoint) -> Result<Self, BusError> {
         library::init()?;
         let open = || {
             let socket = Fenced::new(Socket::new(Protocol::Pub0)?);
@@ -44,15 +39,13 @@ impl Publisher {
         open().map_err(|error| refused("listen at", endpoint, error))
     }
 
-    /// Sends to all who are connected now; waits for nobody.
-    pub fn publish(&self, message: &[u8]) {
-        Exchange::begin().show(Way::Out, "subscribers", message);
+    pub(in crate::bus) fn publish(&self, message: &[u8]) {
         // A publisher's send ends at once, and fails on a closed socket alone.
         let _ = self.socket.send(Message::from(message));
     }
 
     /// Leaves the endpoint, and waits until its file is gone, but not for ever.
-    pub fn close(self) {
+    pub(in crate::bus) fn close(self) {
         let (closed, until_closed) = mpsc::channel();
         let socket = self.socket.clone();
         bury(Box::new(move || {

@@ -13,28 +13,24 @@ use tokio::sync::{Notify, mpsc};
 
 use super::aio::{Aio, Fenced, bury};
 use super::answerer::listen;
-use super::peers::{PeerEvent, Peers};
+use super::peers::Peers;
 use super::{library, refused};
 use crate::bus::counterpart::Counterpart;
-use crate::bus::trace::{Exchange, Short, Way};
-use crate::bus::{Body, BusError, Endpoint, Guests, Peer};
+use crate::bus::survey::{EVENTS, UNREAD};
+use crate::bus::{Body, BusError, Endpoint, Guests, Peer, PeerEvent};
 
 /// Receives that are always posted, so that answers are read while others arrive.
 const RECEIVES: usize = 8;
-
-/// Answers of one round that may wait to be read; only a peer that answers again and again fills it.
-const UNREAD: usize = 16 * 1024;
-
-/// Connects and departures that may wait to be read; they are hints, the answers are the truth.
-const EVENTS: usize = 4 * 1024;
 
 /// The bit that tells a survey's id from the ids of relays on the way.
 const ID_BIT: u32 = 0x8000_0000;
 
 /// Asks everybody who is connected to one endpoint.
 #[derive(Debug)]
-pub struct Surveyor {
+pub(in crate::bus) struct Surveyor {
     round: Arc<Round>,
+    /// The time of the round that is under way.
+    window: Option<Aio>,
     next_id: u32,
     send: Aio,
     endpoint: Endpoint,
@@ -60,19 +56,10 @@ struct State {
 }
 
 impl Surveyor {
-    /// Listens for respondents; the receiver tells who connects and who leaves.
-    ///
-    /// # Errors
-    /// [`BusError::InUse`] where somebody listens there, [`BusError::Transport`] for NNG's other reasons.
-    pub fn listen(endpoint: &Endpoint) -> Result<(Self, mpsc::Receiver<PeerEvent>), BusError> {
-        Self::listen_for(endpoint, &Guests::default())
-    }
-
-    /// As [`listen`](Self::listen), for respondents of these users too.
-    ///
-    /// # Errors
-    /// As for [`listen`](Self::listen).
-    pub fn listen_for(endpoint: &Endpoint, guests: &Guests) -> Result<(Self, mpsc::Receiver<PeerEvent>), BusError> {
+    pub(in crate::bus) fn listen(
+        endpoint: &Endpoint,
+        guests: &Guests,
+    ) -> Result<(Self, mpsc::Receiver<PeerEvent>), BusError> {
         library::init()?;
         let (events, joined) = mpsc::channel(EVENTS);
         let open = || {
@@ -83,35 +70,40 @@ impl Surveyor {
             let send = Aio::new(move |_, _| of_callback.went_out())?;
             let receives = (0..RECEIVES).map(|_| receive(&round, &socket)).collect::<Result<_, _>>()?;
             listen(&socket, endpoint)?;
-            make_room(endpoint);
-            Ok(Self { round, next_id: 0, send, endpoint: endpoint.clone(), socket, _receives: receives })
+            let endpoint = endpoint.clone();
+            Ok(Self { round, window: None, next_id: 0, send, endpoint, socket, _receives: receives })
         };
         open().map(|surveyor| (surveyor, joined)).map_err(|error| refused("listen at", endpoint, error))
     }
 
-    /// Asks everybody who is connected now; answers count until the window, in whole milliseconds, is over.
-    ///
-    /// # Errors
-    /// [`BusError::Transport`] where NNG refuses.
-    ///
-    /// # Cancel safety
-    /// Dropping the future, or the answers, ends the round.
-    pub async fn survey(&mut self, question: &[u8], window: Duration) -> Result<Answers<'_>, BusError> {
+    /// Asks; the answers end with the window.
+    pub(in crate::bus) async fn ask(
+        &mut self,
+        question: &[u8],
+        window: Duration,
+    ) -> Result<mpsc::Receiver<(Peer, Body)>, BusError> {
         self.round.until_sent().await;
         self.next_id = self.next_id.wrapping_add(1) & !ID_BIT;
         let id = ID_BIT | self.next_id;
         let (sender, answers) = mpsc::channel(UNREAD);
         *self.round.lock() = State { id, answers: Some(sender), sending: true };
-        let window = match self.post(id, question, window) {
-            Ok(window) => window,
+        match self.post(id, question, window) {
+            Ok(window) => self.window = Some(window),
             Err(error) => {
                 *self.round.lock() = State::default();
                 return Err(refused("ask at", &self.endpoint, error));
             }
-        };
-        let exchange = Exchange::begin();
-        exchange.show(Way::Out, Short(&self.endpoint), question);
-        Ok(Answers { answers, window, exchange, surveyor: self })
+        }
+        Ok(answers)
+    }
+
+    /// Waits for no more answers.
+    pub(in crate::bus) fn end_round(&mut self) {
+        self.round.lock().answers = None;
+        if let Some(window) = self.window.take() {
+            // A sleep carries no message, so it may be cancelled at any moment.
+            window.get().cancel();
+        }
     }
 
     fn post(&self, id: u32, question: &[u8], window: Duration) -> Result<Aio, nng::Error> {
@@ -124,16 +116,6 @@ impl Surveyor {
         self.socket.send_async(self.send.get(), message).map_err(|(_, error)| error)?;
         Ok(timer)
     }
-}
-
-/// Lets a crowd connect at once; one that cannot waits its turn, so it is no reason to refuse service.
-fn make_room(endpoint: &Endpoint) {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = super::backlog::deepen(endpoint.path()) {
-        tracing::warn!(%error, "no more than NNG's 128 plugins can connect at the same moment");
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = endpoint;
 }
 
 /// Posts a receive that posts itself again until the socket is closed.
@@ -191,34 +173,5 @@ impl Drop for Surveyor {
         // Ends the receives; their callbacks hold the socket, so dropping it here would not.
         let socket = self.socket.clone();
         bury(Box::new(move || socket.close()));
-    }
-}
-
-/// The answers to one question, until its window is over.
-#[derive(Debug)]
-pub struct Answers<'a> {
-    answers: mpsc::Receiver<(Peer, Body)>,
-    window: Aio,
-    exchange: Exchange,
-    surveyor: &'a mut Surveyor,
-}
-
-impl Answers<'_> {
-    /// The next answer and who gave it; `None` once the window is over.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<(Peer, Body)> {
-        let (peer, body) = self.answers.recv().await?;
-        self.exchange.show(Way::In, peer, &body);
-        Some((peer, body))
-    }
-}
-
-impl Drop for Answers<'_> {
-    fn drop(&mut self) {
-        self.surveyor.round.lock().answers = None;
-        // A sleep carries no message, so it may be cancelled at any moment.
-        self.window.get().cancel();
     }
 }

@@ -39,8 +39,6 @@ pub(in crate::supervisor) enum Request {
     Vetted(Vetted),
     /// The files of these plugins were made anew.
     Rebuilt(Vec<String>),
-    /// The bus does not let go any more of what has ended.
-    Stuck,
     /// Stop every plugin, then end.
     Stop,
     /// End, and leave every plugin as it is.

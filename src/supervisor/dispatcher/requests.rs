@@ -40,7 +40,6 @@ impl Dispatcher {
             Request::Reload(reload) => self.on_reload(reload),
             Request::Vetted(vetted) => self.on_vetted(vetted),
             Request::Rebuilt(names) => self.on_rebuilt(&names),
-            Request::Stuck => self.on_stuck(),
             Request::Stop => self.stop_all(),
             Request::Leave => self.let_go(),
         }

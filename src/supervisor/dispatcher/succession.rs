@@ -82,16 +82,6 @@ impl Dispatcher {
         }
     }
 
-    /// Nothing is closed any more in this process; another one in its place is the only cure.
-    pub(super) fn on_stuck(&mut self) {
-        self.survey.is_stuck = true;
-        let cure = match self.spec.adopts_orphans {
-            true => "this supervisor becomes its own program anew; no plugin is restarted",
-            false => "restart the program that this supervisor is a part of",
-        };
-        self.journal.own(&format!("the bus does not close connections any more (a known defect of NNG): {cure}"));
-    }
-
     /// Closes the survey, and waits until all tasks are done with what their processes left, but not for ever.
     pub(super) async fn part(self) {
         let Self { slots, workshop, mut events, survey, .. } = self;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::bus::{Body, BusDir, BusError, Guests, Peer, PeerEvent, Surveyor};
+use crate::bus::{Body, BusDir, BusError, Guests, Lane, Peer, PeerEvent, Surveyor};
 use crate::wire::{Answer, CodecError, Question, Want};
 
 pub(super) use connected::Connected;
@@ -49,8 +49,6 @@ pub(super) struct Survey {
     pub(super) peers: mpsc::Receiver<PeerEvent>,
     /// Users who may answer beside the supervisor's own: plugins run as these.
     pub(super) guests: Guests,
-    /// It is of no use to wait until anything is closed.
-    pub(super) is_stuck: bool,
     task: JoinHandle<()>,
 }
 
@@ -59,27 +57,24 @@ impl Survey {
     ///
     /// # Errors
     /// [`BusError`] where nobody can listen there.
-    pub(super) fn start(dir: &BusDir) -> Result<Self, BusError> {
+    pub(super) fn start(dir: &BusDir, lane: Lane) -> Result<Self, BusError> {
         let guests = Guests::default();
-        let (surveyor, peers) = Surveyor::listen_for(&dir.survey_endpoint()?, &guests)?;
+        let (surveyor, peers) = Surveyor::listen_for(lane, &dir.survey_endpoint()?, &guests)?;
         // One question and its end at a time; the rest is slack.
         let (commands, orders) = mpsc::channel(8);
         let (tell, events) = mpsc::channel(EVENTS);
         let task = tokio::spawn(run(surveyor, orders, tell));
-        Ok(Self { commands, events, peers, guests, is_stuck: false, task })
+        Ok(Self { commands, events, peers, guests, task })
     }
 
     /// Ends the task and waits until its socket is closed.
     ///
     /// A socket closed later would take the path away from the next supervisor, who listens there by then.
     pub(super) async fn end(self) {
-        let Self { commands, events, mut peers, is_stuck, task, .. } = self;
+        let Self { commands, events, mut peers, task, .. } = self;
         drop((commands, events));
         // It panicked if this fails, and has said so itself.
         let _ = task.await;
-        if is_stuck {
-            return;
-        }
         // A dropped socket is closed by a thread of the bus, a little later; with it goes the sender of these.
         let closed = async { while peers.recv().await.is_some() {} };
         if tokio::time::timeout(CLOSING, closed).await.is_err() {
