@@ -16,7 +16,7 @@ impl Wake for Unpark {
 
 /// Waits for a future of this library on the calling thread.
 ///
-/// The four roles wake from NNG's threads and need no runtime; a future that needs tokio's timers or sockets
+/// The roles wake from threads of the library's own and need no runtime; a future that needs tokio's timers or sockets
 /// does not belong here.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));

@@ -1,20 +1,20 @@
-//! What carries calls.
+//! What carries calls, surveys and events.
 //!
-//! A lane is a way to the same bytes: either side of a connection may be on either. `PLUGBUS_LANE=nng` puts calls
-//! on NNG too, for comparison and where the direct lane is in doubt.
+//! A lane is a way to the same bytes: either side of a connection may be on either. `PLUGBUS_LANE=nng` puts them
+//! on NNG, for comparison and where the direct lane is in doubt.
 
 use std::sync::OnceLock;
 
 /// The variable that names a lane.
 pub(crate) const LANE: &str = "PLUGBUS_LANE";
 
-/// What carries calls.
+/// What carries calls, surveys and events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lane {
-    /// The library's own REQ and REP; NNG where the system is not Linux.
+    /// The library's own; NNG where the system is not Linux.
     Direct,
-    /// NNG's REQ and REP.
+    /// NNG's.
     Nng,
 }
 
