@@ -8,7 +8,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -24,6 +24,10 @@ const PIECE: usize = 256 * 1024;
 ///
 /// Its times move with the system's tick, at most ten milliseconds, or with a file server's clock.
 const UNSETTLED: Duration = Duration::from_secs(2);
+
+/// File systems whose times are this system's own: ext4, XFS, Btrfs, F2FS, ZFS, tmpfs, overlay; from Linux's `magic.h`
+/// and OpenZFS. Elsewhere they may be another machine's, whose clock may be late.
+const LOCAL: [u64; 7] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1, 0x0102_1994, 0x794c_7630];
 
 /// What tells one state of one file from any other.
 ///
@@ -46,6 +50,15 @@ impl Identity {
             modified: (found.mtime(), found.mtime_nsec()),
             changed: (found.ctime(), found.ctime_nsec()),
         }
+    }
+
+    /// Whether its times say that it has been as it is for long enough.
+    fn is_old_at(&self, now: SystemTime) -> bool {
+        let changed = u64::try_from(self.changed.0).ok().map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        // The part of a second counts as a whole one; whoever changes in the future is not old.
+        changed.is_some_and(|changed| {
+            now.duration_since(changed).is_ok_and(|age| age >= UNSETTLED + Duration::from_secs(1))
+        })
     }
 
     /// What is at a path now.
@@ -79,11 +92,12 @@ impl Known {
         self.0.get(path).filter(|known| (known.identity, known.beside) == (identity, beside))
     }
 
-    /// Takes in what was read; whether that holds until the file changes depends on how long it has been as it is.
-    fn learn(&mut self, path: &Path, seen: (Identity, Option<Identity>), began: Instant, read: (Digest, bool)) {
+    /// Takes in what was read; whether that holds until the file changes depends on how long it has been as it is, by its
+    /// own times or by ours.
+    fn learn(&mut self, path: &Path, seen: (Identity, Option<Identity>), began: Began, read: (Digest, bool)) {
         let (identity, beside) = seen;
-        let since = self.get(path, identity, beside).map_or(began, |known| known.since);
-        let is_settled = began.saturating_duration_since(since) >= UNSETTLED;
+        let since = self.get(path, identity, beside).map_or(began.at, |known| known.since);
+        let is_settled = began.is_old || began.at.saturating_duration_since(since) >= UNSETTLED;
         if self.0.len() >= Self::MOST {
             self.0.clear();
         }
@@ -95,6 +109,13 @@ impl Known {
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
+}
+
+/// When a file was begun to be read, and whether its times alone said then that it had been as it is for long enough.
+#[derive(Debug, Clone, Copy)]
+struct Began {
+    at: Instant,
+    is_old: bool,
 }
 
 /// One file, open.
@@ -163,7 +184,7 @@ impl Evidence {
         if let Some(digest) = known.get(&self.real, self.identity, None).and_then(|known| known.digest) {
             return Ok(digest);
         }
-        let began = Instant::now();
+        let began = self.begin(None);
         let digest = self.read(None)?;
         known.learn(&self.real, (self.identity, None), began, (digest, false));
         Ok(digest)
@@ -176,7 +197,7 @@ impl Evidence {
         if let Some(digest) = knowledge.and_then(|known| known.digest) {
             return Ok(digest);
         }
-        let began = Instant::now();
+        let began = self.begin(beside);
         let flawed = |flaw| Doubt::Signature { path: self.real.clone(), flaw };
         let signature = Signature::beside(&self.real).map_err(flawed)?;
         let mut checker = signature.checker(keys).map_err(flawed)?;
@@ -184,6 +205,15 @@ impl Evidence {
         checker.finish(self.real.file_name().and_then(|name| name.to_str()).unwrap_or_default()).map_err(flawed)?;
         known.learn(&self.real, (self.identity, beside), began, (digest, true));
         Ok(digest)
+    }
+
+    fn begin(&self, beside: Option<Identity>) -> Began {
+        let now = SystemTime::now();
+        let is_old = self.identity.is_old_at(now)
+            // What is beside it is on the same file system, or is not believed.
+            && beside.is_none_or(|beside| beside.device == self.identity.device && beside.is_old_at(now))
+            && is_local(&self.file);
+        Began { at: Instant::now(), is_old }
     }
 
     fn read(&self, checker: Option<&mut Checker<'_>>) -> Result<Digest, Doubt> {
@@ -218,6 +248,13 @@ impl Evidence {
     }
 }
 
+/// Whether a file's times are this system's own.
+fn is_local(file: &File) -> bool {
+    let found = rustix::fs::fstatfs(file).ok().and_then(|found| u64::try_from(found.f_type).ok());
+    // Some systems have a number with a sign there, which they extend.
+    found.is_some_and(|found| LOCAL.contains(&(found & u64::from(u32::MAX))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,7 +267,7 @@ mod tests {
         let (identity, digest) = (Identity::at(&path).unwrap(), Digest::of(b"a"));
         let (mut known, start) = (Known::default(), Instant::now());
         let mut learn = |after: Duration| {
-            known.learn(&path, (identity, None), start + after, (digest, false));
+            known.learn(&path, (identity, None), Began { at: start + after, is_old: false }, (digest, false));
             known.get(&path, identity, None).and_then(|known| known.digest)
         };
         assert_eq!(learn(Duration::ZERO), None);
@@ -244,5 +281,30 @@ mod tests {
         }
         known.clear();
         assert!(known.get(&path, identity, None).is_none());
+    }
+
+    #[test]
+    fn what_was_read_of_an_old_file_counts_again_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("file");
+        std::fs::write(&path, "a").unwrap();
+        let evidence = Evidence::open(&path).unwrap();
+        let mut known = Known::default();
+        evidence.digest(&mut known).unwrap();
+        let kept = |known: &Known| known.get(&evidence.real, evidence.identity, None).unwrap().digest;
+        assert_eq!(kept(&known), None, "it is new");
+        let written = UNIX_EPOCH + Duration::from_secs(evidence.identity.changed.0.try_into().unwrap());
+        for (seconds, is_old) in [(-1, false), (0, false), (2, false), (3, true), (1000, true)] {
+            let now = if seconds < 0 { written - UNSETTLED } else { written + Duration::from_secs(seconds as u64) };
+            assert_eq!(evidence.identity.is_old_at(now), is_old, "{seconds} s later");
+        }
+        let began = Began { at: Instant::now(), is_old: true };
+        known.learn(&evidence.real, (evidence.identity, None), began, (Digest::of(b"a"), false));
+        assert_eq!(kept(&known), Some(Digest::of(b"a")));
+        // The system's own programs are no younger than that, wherever they are.
+        let program = Evidence::open(Path::new("/bin/sh")).unwrap();
+        let began = program.begin(None);
+        assert_eq!(began.is_old, is_local(&program.file));
+        assert!(!program.begin(Some(evidence.identity)).is_old, "its signature is new");
     }
 }
