@@ -116,7 +116,7 @@ fn kill_all_for(stage: &Stage, time: Duration) -> usize {
     kills
 }
 
-/// How all stand; `None` while a supervisor that has begun anew is not there yet.
+/// How all stand; `None` where the supervisor does not answer.
 fn plugins_of(stage: &Stage) -> Option<Vec<PluginStatus>> {
     let status: StatusReport = stage.caller().request("supervisor.status").timeout(LONG).call(&()).ok()?;
     Some(status.plugins)
