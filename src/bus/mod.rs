@@ -56,8 +56,7 @@ pub use incoming::Incoming;
 #[cfg(feature = "supervisor")]
 pub(crate) use lane::LANE;
 pub use lane::Lane;
-pub use nng::Subscriber;
 pub use peer::{Peer, PeerEvent};
 pub use process_id::ProcessId;
 pub use roles::{Farewell, Replier, Requester, Turn};
-pub use survey::{Answers, Publisher, Respondent, Surveyor};
+pub use survey::{Answers, Publisher, Respondent, Subscriber, Surveyor};

@@ -14,7 +14,8 @@ use rustix::process::{Uid, geteuid};
 use rustix::thread::set_thread_res_uid;
 
 use super::{
-    Endpoint, Lane, PeerEvent, Publisher, Replier, RequestError, Requester, Surveyor, block_on, refused_connections,
+    Endpoint, Guests, Lane, PeerEvent, Publisher, Replier, RequestError, Requester, Surveyor, block_on,
+    refused_connections,
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -121,23 +122,25 @@ fn a_caller_of_another_user_is_hung_up_on_whatever_the_modes_say() {
 
 #[test]
 fn whoever_answers_a_survey_or_hears_events_is_this_user_too() {
-    let place = Open::new();
-    let survey = place.endpoint();
-    let (_surveyor, mut joined) = Surveyor::listen(&survey).unwrap();
-    let events = Endpoint::ipc(&place.0.path().join("events")).unwrap();
-    let publisher = Publisher::listen(&events).unwrap();
-    for (endpoint, role) in [(&survey, 0x63), (&events, 0x21)] {
-        assert_eq!(mode(endpoint.path()), 0o600);
-        chmod(endpoint.path(), 0o666);
-        let Some(told) = as_nobody(|| told(endpoint.path(), role)) else { return };
-        assert!(told.len() <= 8, "more than a greeting: {told:?}");
+    for lane in Lane::ALL {
+        let place = Open::new();
+        let survey = place.endpoint();
+        let (_surveyor, mut joined) = Surveyor::listen_for(lane, &survey, &Guests::default()).unwrap();
+        let events = Endpoint::ipc(&place.0.path().join("events")).unwrap();
+        let publisher = Publisher::listen_on(lane, &events).unwrap();
+        for (endpoint, role) in [(&survey, 0x63), (&events, 0x21)] {
+            assert_eq!(mode(endpoint.path()), 0o600, "{lane:?}");
+            chmod(endpoint.path(), 0o666);
+            let Some(told) = as_nobody(|| told(endpoint.path(), role)) else { return };
+            assert!(told.len() <= 8, "{lane:?}: more than a greeting: {told:?}");
+        }
+        // Nobody has joined before the first one who may.
+        let mut own = UnixStream::connect(survey.path()).unwrap();
+        own.write_all(b"\0SP\0\0\x63\0\0").unwrap();
+        let first = block_on(joined.recv()).unwrap();
+        assert!(matches!(first, PeerEvent::Joined(peer) if peer.uid == Some(0)), "{lane:?}: {first:?}");
+        publisher.close();
     }
-    // Nobody has joined before the first one who may.
-    let mut own = UnixStream::connect(survey.path()).unwrap();
-    own.write_all(b"\0SP\0\0\x63\0\0").unwrap();
-    let first = block_on(joined.recv()).unwrap();
-    assert!(matches!(first, PeerEvent::Joined(peer) if peer.uid == Some(0)), "{first:?}");
-    publisher.close();
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! SURVEYOR, RESPONDENT and PUB as the layers above see them, on the lane that was picked.
+//! SURVEYOR, RESPONDENT, PUB and SUB as the layers above see them, on the lane that was picked.
 
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ pub(super) const UNREAD: usize = 16 * 1024;
 
 /// Connects and departures that may wait to be read; they are hints, the answers are the truth.
 pub(super) const EVENTS: usize = 4 * 1024;
+
+/// Published messages that wait to be read; what comes when so many do is lost.
+pub(super) const UNHEARD: usize = 1024;
 
 /// Asks everybody who is connected to one endpoint.
 #[derive(Debug)]
@@ -220,6 +223,66 @@ impl Publisher {
             PublisherOn::Direct(publisher) => drop(publisher),
             PublisherOn::Nng(publisher) => publisher.close(),
         }
+    }
+}
+
+/// Hears what is published at one endpoint.
+#[derive(Debug)]
+pub struct Subscriber(SubscriberOn);
+
+#[derive(Debug)]
+enum SubscriberOn {
+    #[cfg(target_os = "linux")]
+    Direct(direct::Subscriber),
+    Nng(nng::Subscriber),
+}
+
+impl Subscriber {
+    /// Connects in the background, again and again for as long as it lives.
+    ///
+    /// What is published while it is not connected, or while more than a thousand messages wait to be read, is lost:
+    /// a message that must not be missed carries a number, and is written down elsewhere.
+    ///
+    /// # Errors
+    /// [`BusError::Transport`] where the system has no thread to give, or NNG no socket.
+    pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
+        Self::dial_on(Lane::chosen(), endpoint)
+    }
+
+    /// As [`dial`](Self::dial), on that lane.
+    ///
+    /// # Errors
+    /// As for [`dial`](Self::dial).
+    pub fn dial_on(lane: Lane, endpoint: &Endpoint) -> Result<Self, BusError> {
+        match lane {
+            #[cfg(target_os = "linux")]
+            Lane::Direct => direct::Subscriber::dial(endpoint).map(SubscriberOn::Direct).map(Self),
+            _ => nng::Subscriber::dial(endpoint).map(SubscriberOn::Nng).map(Self),
+        }
+    }
+
+    /// Whether the connection stands at this moment.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            SubscriberOn::Direct(subscriber) => subscriber.is_connected(),
+            SubscriberOn::Nng(subscriber) => subscriber.is_connected(),
+        }
+    }
+
+    /// The next message; `None` never comes while the subscriber lives.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Body> {
+        let message = match &mut self.0 {
+            #[cfg(target_os = "linux")]
+            SubscriberOn::Direct(subscriber) => subscriber.next().await?,
+            SubscriberOn::Nng(subscriber) => subscriber.next().await?,
+        };
+        Exchange::begin().show(Way::In, "publisher", &message);
+        Some(message)
     }
 }
 

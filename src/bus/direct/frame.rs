@@ -18,6 +18,13 @@ pub(super) const PUBLISHER: [u8; 8] = *b"\0SP\0\0\x20\0\0";
 /// How those who listen to it greet.
 pub(super) const SUBSCRIBER: [u8; 8] = *b"\0SP\0\0\x21\0\0";
 
+/// How both sides of a connection greet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Greetings {
+    pub(super) own: [u8; 8],
+    pub(super) theirs: [u8; 8],
+}
+
 /// The first byte of a frame and its length.
 pub(super) const HEAD: usize = 9;
 
@@ -50,6 +57,8 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct Decoder {
     expected: [u8; 8],
+    /// What a message has at least: an id, but where it is published.
+    least: usize,
     state: State,
 }
 
@@ -67,7 +76,8 @@ impl State {
 impl Decoder {
     /// A decoder that expects that greeting first.
     pub(super) fn new(expected: [u8; 8]) -> Self {
-        Self { expected, state: State::Greeting { matched: 0 } }
+        let least = if expected == PUBLISHER { 0 } else { 4 };
+        Self { expected, least, state: State::Greeting { matched: 0 } }
     }
 
     /// Takes bytes off the front of the input until something is whole; `None` when the input is used up.
@@ -90,7 +100,11 @@ impl Decoder {
                     bytes[*filled..*filled + now.len()].copy_from_slice(now);
                     (*filled, *input) = (*filled + now.len(), rest);
                     if *filled == HEAD {
-                        let length = length(*bytes)?;
+                        let length = length(*bytes, self.least)?;
+                        if length == 0 {
+                            self.state = State::HEAD;
+                            return Ok(Some(Found::Message(Vec::new())));
+                        }
                         self.state = State::Message { bytes: buffers::take(length), length };
                     }
                 }
@@ -150,10 +164,9 @@ fn reserve(bytes: &mut Vec<u8>, length: usize, coming: usize) {
     }
 }
 
-fn length([kind, length @ ..]: [u8; HEAD]) -> Result<usize, Malformed> {
+fn length([kind, length @ ..]: [u8; HEAD], least: usize) -> Result<usize, Malformed> {
     let length = usize::try_from(u64::from_be_bytes(length)).map_err(|_| Malformed)?;
-    // Less than an id is no message of this protocol.
-    if kind == 1 && (4..=MAX_FRAME).contains(&length) { Ok(length) } else { Err(Malformed) }
+    if kind == 1 && (least..=MAX_FRAME).contains(&length) { Ok(length) } else { Err(Malformed) }
 }
 
 /// The first bytes of a frame: kind and length.
@@ -277,6 +290,16 @@ mod tests {
             assert_eq!(decode(&[&REQUESTER, &head(length)]), Err(Malformed), "{length}");
         }
         assert_eq!(decode(&[&REQUESTER, &[2, 0, 0, 0, 0, 0, 0, 0, 4]]), Err(Malformed));
+    }
+
+    #[test]
+    fn what_is_published_has_no_id_and_may_be_empty() {
+        let stream = [&PUBLISHER[..], &frame(b""), &frame(b"x"), &frame(b"")].concat();
+        let (mut decoder, mut input, mut found) = (Decoder::new(PUBLISHER), &stream[..], Vec::new());
+        while let Some(next) = decoder.next(&mut input).unwrap() {
+            found.push(next);
+        }
+        assert_eq!(found[1..], [&b""[..], b"x", b""].map(|message| Found::Message(message.to_vec())));
     }
 
     #[test]

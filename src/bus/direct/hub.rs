@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 
-use super::frame::{Decoder, Found, Malformed};
+use super::frame::{Decoder, Found, Greetings, Malformed};
 use super::lock;
 use super::replier::GREETING;
 use super::socket::{self, SocketFile, Wait};
@@ -36,13 +36,6 @@ const AT_ONCE: usize = 64;
 /// Keys of the two descriptors that are no connections, whose keys have 32 bits.
 const LISTENER: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
-
-/// How both sides greet.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Greetings {
-    pub(super) own: [u8; 8],
-    pub(super) theirs: [u8; 8],
-}
 
 /// What is made of that which the connections do; called on the hub's thread, and may not block.
 pub(super) trait Ears: Send + 'static {

@@ -1,14 +1,15 @@
-//! The direct lane: REQ and REP, SURVEYOR and RESPONDENT, and PUB spoken on Unix sockets without NNG in between.
+//! The direct lane: all six roles spoken on Unix sockets without NNG in between.
 //!
 //! The bytes are those of NNG (`frame`), the hand-offs between threads are not: a caller writes on its own
 //! thread; who reads the replies is `pending`'s business, driven by the callers' threads (`caller`) or by one task
 //! a connection (`task`). A replier has a crew of threads (`crew`) that read requests and run what answers them
 //! at once; whoever takes long keeps the thread, and another one goes on with the connection. Who speaks to everybody at once
-//! has one thread that hears them all (`hub`).
+//! has one thread that hears them all (`hub`), and who is asked or told has one that connects and reads (`dialled`).
 
 mod caller;
 mod connection;
 mod crew;
+mod dialled;
 mod door;
 mod frame;
 mod hub;
@@ -27,6 +28,7 @@ mod spin;
 mod standby;
 mod state;
 mod staying;
+mod subscriber;
 mod surveyor;
 mod task;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub(super) use publisher::Publisher;
 pub(super) use replier::Replier;
 pub(super) use requester::Requester;
 pub(super) use respondent::{Asked, Respondent};
+pub(super) use subscriber::Subscriber;
 pub(super) use surveyor::Surveyor;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! PUB: one message to everybody who listens at the moment.
 
-use super::frame::{self, Malformed};
-use super::hub::{Ears, Greetings, Hub};
+use super::frame::{self, Greetings, Malformed};
+use super::hub::{Ears, Hub};
 use crate::bus::{BusError, Endpoint, Guests, Peer};
 
 const GREETINGS: Greetings = Greetings { own: frame::PUBLISHER, theirs: frame::SUBSCRIBER };

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::frame::{self, Malformed};
-use super::hub::{Ears, Greetings, Hub};
+use super::frame::{self, Greetings, Malformed};
+use super::hub::{Ears, Hub};
 use super::{lock, socket};
 use crate::bus::survey::{EVENTS, UNREAD};
 use crate::bus::{Body, BusError, Endpoint, Guests, Peer, PeerEvent};
@@ -52,7 +52,11 @@ impl Surveyor {
         let id = round.id.wrapping_add(1) | frame::REQUEST_ID;
         *round = Round { id, answers: Some((sender, Instant::now() + window)) };
         drop(round);
-        self.hub.say_after(window).map_err(|error| socket::refused(&self.endpoint, error))?;
+        // After that, however long it takes: the time is said once, and whoever hears it looks at the clock.
+        if let Err(error) = self.hub.say_after(window) {
+            self.end_round();
+            return Err(socket::refused(&self.endpoint, error));
+        }
         self.hub.tell(&[&frame::head(4 + question.len())[..], &id.to_be_bytes(), question].concat());
         Ok(answers)
     }

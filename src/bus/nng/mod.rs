@@ -1,4 +1,4 @@
-//! The six roles over NNG; the direct lane has all but the last of them as well.
+//! The six roles over NNG; the direct lane has them as well.
 //!
 //! Everything here follows from how NNG behaves, and each rule stands where it bites: `aio` fences what may not
 //! be dropped in a callback, `requester` never lets NNG send twice, `surveyor` loses no answer. NNG calls back on its
@@ -20,7 +20,7 @@ use std::time::Duration;
 pub(super) use answerer::{Incoming, Replier, Respondent};
 pub(super) use publisher::Publisher;
 pub(super) use requester::Requester;
-pub use subscriber::Subscriber;
+pub(super) use subscriber::Subscriber;
 pub(super) use surveyor::Surveyor;
 
 use super::{BusError, Endpoint};

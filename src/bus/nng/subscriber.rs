@@ -11,15 +11,12 @@ use super::aio::{Aio, Fenced, bury};
 use super::peers::Peers;
 use super::{MAX_FRAME, RECONNECT, library, refused};
 use crate::bus::counterpart::Counterpart;
-use crate::bus::trace::{Exchange, Way};
+use crate::bus::survey::UNHEARD;
 use crate::bus::{Body, BusError, Endpoint};
-
-/// Messages that wait to be read; what comes when so many do is lost.
-const UNREAD: usize = 1024;
 
 /// Hears what is published at one endpoint.
 #[derive(Debug)]
-pub struct Subscriber {
+pub(in crate::bus) struct Subscriber {
     messages: mpsc::Receiver<Body>,
     peers: Peers,
     socket: Fenced<Socket>,
@@ -29,14 +26,7 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Connects in the background, again and again for as long as it lives.
-    ///
-    /// What is published while it is not connected, or while more than a thousand messages wait to be read, is lost:
-    /// a message that must not be missed carries a number, and is written down elsewhere.
-    ///
-    /// # Errors
-    /// [`BusError::Transport`] where NNG cannot make the socket.
-    pub fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
+    pub(in crate::bus) fn dial(endpoint: &Endpoint) -> Result<Self, BusError> {
         library::init()?;
         let open = || {
             let socket = Fenced::new(Socket::new(Protocol::Sub0)?);
@@ -46,7 +36,7 @@ impl Subscriber {
             // Every message begins with nothing.
             socket.set_opt::<Subscribe>(Vec::new())?;
             let peers = Peers::watch(&socket, Counterpart::at(endpoint), None)?;
-            let (sender, messages) = mpsc::channel(UNREAD);
+            let (sender, messages) = mpsc::channel(UNHEARD);
             let closed = Arc::<Mutex<bool>>::default();
             let of_callback = ((*socket).clone(), Arc::clone(&closed));
             let receive = Aio::new(move |aio, result| {
@@ -67,20 +57,12 @@ impl Subscriber {
         open().map_err(|error| refused("dial", endpoint, error))
     }
 
-    /// Whether the connection stands at this moment.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
+    pub(in crate::bus) fn is_connected(&self) -> bool {
         self.peers.len() > 0
     }
 
-    /// The next message; `None` never comes while the subscriber lives.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Body> {
-        let message = self.messages.recv().await?;
-        Exchange::begin().show(Way::In, "publisher", &message);
-        Some(message)
+    pub(in crate::bus) async fn next(&mut self) -> Option<Body> {
+        self.messages.recv().await
     }
 }
 
@@ -131,29 +113,6 @@ mod tests {
             }
         };
         tokio::time::timeout(LONG, hearing).await.expect("it is heard");
-    }
-
-    #[tokio::test]
-    async fn a_subscriber_hears_everything_in_order_and_finds_the_next_publisher() {
-        let (_root, endpoint) = endpoint();
-        let mut subscriber = Subscriber::dial(&endpoint).unwrap();
-        for _ in 0..2 {
-            let publisher = Publisher::listen(&endpoint).unwrap();
-            heard(&publisher, &mut subscriber, b"hello").await;
-            for number in 0..300_u32 {
-                publisher.publish(&number.to_be_bytes());
-            }
-            let mut expected = 0;
-            while expected < 300 {
-                let body = tokio::time::timeout(LONG, subscriber.next()).await.unwrap().unwrap();
-                if &*body != b"hello" {
-                    assert_eq!(*body, u32::to_be_bytes(expected));
-                    expected += 1;
-                }
-            }
-            publisher.close();
-            assert!(!endpoint.path().exists());
-        }
     }
 
     #[tokio::test]

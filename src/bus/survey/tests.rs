@@ -1,6 +1,6 @@
 //! Surveys and events, on each lane and between the two.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -87,10 +87,11 @@ fn a_round_ends_with_its_window_and_the_next_one_has_a_window_of_its_own() {
                 second.reply(b"to the second");
             });
             block_on(async {
+                let asked = Instant::now();
                 let mut answers = surveyor.survey(b"second", LONG).await.unwrap();
                 let answer = answers.next().await.map(|(_, body)| body.to_vec());
                 // The answer to the first came too late, and the time of the first is not that of the second.
-                assert_eq!(answer.as_deref(), Some(&b"to the second"[..]), "{lane:?}");
+                assert_eq!(answer.as_deref(), Some(&b"to the second"[..]), "{lane:?}, {:?}", asked.elapsed());
             });
         });
     }
@@ -188,31 +189,93 @@ fn one_who_does_not_read_misses_questions_and_events_and_holds_nobody_up() {
     }
 }
 
-#[test]
-fn whoever_subscribes_hears_what_is_published_from_then_on() {
-    for lane in LANES {
+/// Publishes until it is heard: right after the connect, the publisher may not know of it yet.
+async fn heard(publisher: &Publisher, subscriber: &mut Subscriber, message: &[u8]) {
+    let hearing = async {
+        loop {
+            publisher.publish(message);
+            let patience = Duration::from_millis(20);
+            if let Ok(Some(body)) = tokio::time::timeout(patience, subscriber.next()).await
+                && &*body == message
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(LONG, hearing).await.expect("it is heard");
+}
+
+#[tokio::test]
+async fn a_subscriber_hears_everything_in_order_and_finds_the_next_publisher() {
+    for (from, to) in PAIRS {
         let place = Place::new();
         let endpoint = place.endpoint("events");
-        let publisher = Publisher::listen_on(lane, &endpoint).unwrap();
-        let mut subscriber = Subscriber::dial(&endpoint).unwrap();
-        let (heard, until_heard) = std::sync::mpsc::channel();
-        let hears = thread::spawn(move || {
-            let first = block_on(subscriber.next());
-            heard.send(()).unwrap();
-            let mut last = first;
-            while last.as_ref().is_some_and(|last| **last != *b"last") {
-                last = block_on(subscriber.next());
+        let mut subscriber = Subscriber::dial_on(to, &endpoint).unwrap();
+        for _ in 0..2 {
+            let publisher = Publisher::listen_on(from, &endpoint).unwrap();
+            heard(&publisher, &mut subscriber, b"hello").await;
+            for number in 0..300_u32 {
+                publisher.publish(&number.to_be_bytes());
             }
-            last.is_some()
-        });
-        // Before it is connected it hears nothing.
-        while until_heard.try_recv().is_err() {
-            publisher.publish(b"again");
-            thread::yield_now();
+            let mut expected = 0;
+            while expected < 300 {
+                let body = tokio::time::timeout(LONG, subscriber.next()).await.unwrap().unwrap();
+                if &*body != b"hello" {
+                    assert_eq!(*body, u32::to_be_bytes(expected), "{from:?}, {to:?}");
+                    expected += 1;
+                }
+            }
+            publisher.close();
+            assert!(!endpoint.path().exists());
         }
-        publisher.publish(b"last");
-        assert!(hears.join().unwrap(), "{lane:?}");
-        publisher.close();
-        assert!(!endpoint.path().exists());
     }
+}
+
+#[tokio::test]
+async fn one_who_does_not_read_holds_nobody_up_and_who_goes_leaves_others_alone() {
+    let place = Place::new();
+    let endpoint = place.endpoint("events");
+    let publisher = Publisher::listen_on(Lane::Direct, &endpoint).unwrap();
+    let dial = || Subscriber::dial_on(Lane::Direct, &endpoint).unwrap();
+    let (_asleep, mut awake) = (dial(), dial());
+    heard(&publisher, &mut awake, b"first").await;
+    for _ in 0..20 {
+        let mut short_lived = dial();
+        heard(&publisher, &mut short_lived, b"passing").await;
+        (0..100).for_each(|_| publisher.publish(&[b'x'; 10_000]));
+    }
+    let begun = Instant::now();
+    (0..10_000).for_each(|_| publisher.publish(&[b'x'; 1000]));
+    assert!(begun.elapsed() < LONG);
+    heard(&publisher, &mut awake, b"last").await;
+    assert!(awake.is_connected());
+    publisher.close();
+}
+
+#[test]
+fn who_does_not_greet_or_speaks_another_protocol_is_hung_up_on() {
+    let place = Place::new();
+    let (_surveyor, mut events) = survey(Lane::Direct, &place.endpoint("survey"));
+    let _publisher = Publisher::listen_on(Lane::Direct, &place.endpoint("events")).unwrap();
+    // Nothing, a part of a greeting, that of another role, and what is no frame behind the right one.
+    let said: [&[u8]; 4] = [b"", b"\0SP\0", b"\0SP\0\0\x30\0\0", b"\0SP\0\0\x63\0\0\x07 is no frame"];
+    let streams = said.iter().flat_map(|said| {
+        ["survey", "events"].map(|at| {
+            let mut stream = UnixStream::connect(place.endpoint(at).path()).unwrap();
+            stream.write_all(said).unwrap();
+            stream
+        })
+    });
+    for (nth, mut stream) in streams.collect::<Vec<_>>().into_iter().enumerate() {
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        let mut told = Vec::new();
+        if let Err(error) = stream.read_to_end(&mut told) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "number {nth} is still open");
+        }
+        assert!(told.len() <= 8, "more than a greeting: {told:?}");
+    }
+    // Only the last one had greeted the surveyor.
+    assert!(matches!(block_on(events.recv()), Some(PeerEvent::Joined(_))));
+    assert!(matches!(block_on(events.recv()), Some(PeerEvent::Left(_))));
+    assert!(events.try_recv().is_err());
 }
