@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 #[cfg(target_os = "linux")]
 use super::direct;
@@ -164,8 +164,8 @@ impl Respondent {
     }
 
     /// Tells whether a surveyor is connected, now and whenever that changes.
-    #[cfg(feature = "plugin")]
-    pub(crate) fn presence(&self) -> tokio::sync::watch::Receiver<bool> {
+    #[must_use]
+    pub fn presence(&self) -> watch::Receiver<bool> {
         match &self.0 {
             #[cfg(target_os = "linux")]
             RespondentOn::Direct(respondent) => respondent.presence(),

@@ -69,7 +69,6 @@ impl Respondent {
     }
 
     /// Tells whether a surveyor is connected, now and whenever that changes.
-    #[cfg(feature = "plugin")]
     pub(in crate::bus) fn presence(&self) -> watch::Receiver<bool> {
         self.answerer.line.peers.presence()
     }
