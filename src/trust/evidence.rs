@@ -52,7 +52,9 @@ impl Identity {
         }
     }
 
-    /// Whether its times say that it has been as it is for long enough.
+    /// Whether its times say that it has been as it is for long enough; no other clock has run since then.
+    ///
+    /// A clock that is set forward makes it no younger: whatever changes it later moves `ctime` all the same.
     fn is_old_at(&self, now: SystemTime) -> bool {
         let changed = u64::try_from(self.changed.0).ok().map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
         // The part of a second counts as a whole one; whoever changes in the future is not old.

@@ -18,8 +18,8 @@ const STAMPS: [&str; 4] = [
     "src/trust/stamp.rs",
 ];
 
-/// Where log files and lines of earlier processes are found to be old: no other clock has run since.
-const AGES: [&str; 2] = ["src/supervisor/output/file.rs", "bin/plugbus/tail/since.rs"];
+/// Where log files, lines of earlier processes and programs are found to be old: no other clock has run since.
+const AGES: [&str; 3] = ["src/supervisor/output/file.rs", "bin/plugbus/tail/since.rs", "src/trust/evidence.rs"];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
