@@ -251,7 +251,11 @@ def main():
         for stream in readable:
             if stream is listener:
                 caller, _ = listener.accept()
-                callers[caller] = Connection(caller, REPLIER)
+                try:
+                    callers[caller] = Connection(caller, REPLIER)
+                except OSError:
+                    # It has left already.
+                    caller.close()
                 continue
             connection = streams[stream]
             try:
