@@ -101,6 +101,7 @@ fn who_could_not_be_found_for_want_of_room_is_found_once_there_is_some() {
     eventually("it is found", || {
         stage.caller().request("text.revert").timeout(LONG).call::<String, _>("ab").ok().filter(|ba| ba == "ba")
     });
-    assert!(stage.said().contains("callers can find it now"));
+    // It is told right after its card was written.
+    eventually("that is told", || stage.said().contains("callers can find it now").then_some(()));
     assert_eq!(stage.ready("text").pid, plugin.pid, "it was not restarted for that");
 }
