@@ -1,7 +1,10 @@
 //! What can go wrong below a message.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
+
+use super::Endpoint;
 
 /// Why an endpoint or a bus directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +78,11 @@ pub enum BusError {
 }
 
 impl BusError {
+    /// What an endpoint could not be had for.
+    pub(super) fn transport(what: &'static str, endpoint: &Endpoint, reason: impl fmt::Display) -> Self {
+        Self::Transport { what, endpoint: endpoint.to_string(), reason: reason.to_string() }
+    }
+
     pub(crate) fn io(what: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Io { what, path: path.into(), source }
     }

@@ -68,11 +68,7 @@ impl Dialled {
         let line = Arc::<Line>::default();
         let (of_thread, at) = (Arc::clone(&line), endpoint.clone());
         let thread = thread::Builder::new().name(name.into()).spawn(move || of_thread.keep(&at, greetings, heard));
-        let thread = thread.map_err(|error| BusError::Transport {
-            what: "start a thread for",
-            endpoint: endpoint.to_string(),
-            reason: error.to_string(),
-        })?;
+        let thread = thread.map_err(|error| BusError::transport("start a thread for", endpoint, error))?;
         Ok(Self { line, thread: thread.thread().clone() })
     }
 

@@ -101,11 +101,7 @@ impl Hub {
         let shared = Arc::new(Shared::new(listener, counterpart, greetings).map_err(refused)?);
         let hearing = Hearing { shared: Arc::clone(&shared), ears, newcomers: VecDeque::new(), closed_until: None };
         let thread = thread::Builder::new().name(name.into()).spawn(move || hearing.run());
-        thread.map_err(|error| BusError::Transport {
-            what: "start a thread for",
-            endpoint: endpoint.to_string(),
-            reason: error.to_string(),
-        })?;
+        thread.map_err(|error| BusError::transport("start a thread for", endpoint, error))?;
         Ok(Self { shared, file })
     }
 

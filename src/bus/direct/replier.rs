@@ -49,11 +49,8 @@ impl Replier {
         let replier = Self { crew, incoming, file };
         // One who stands by, and the workers: they find their places themselves.
         for _ in 0..=replier.crew.places() {
-            replier.crew.hire().map_err(|error| BusError::Transport {
-                what: "start threads for",
-                endpoint: endpoint.to_string(),
-                reason: error.to_string(),
-            })?;
+            let hired = replier.crew.hire();
+            hired.map_err(|error| BusError::transport("start threads for", endpoint, error))?;
         }
         Ok(replier)
     }

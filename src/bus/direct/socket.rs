@@ -148,15 +148,11 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     rustix::fs::lstat(path).ok().map(|found| (found.st_dev, found.st_ino))
 }
 
-/// Why nobody can listen there, or go on listening.
+/// Why nobody can listen there.
 pub(super) fn refused(endpoint: &Endpoint, error: Errno) -> BusError {
     match error {
         Errno::ADDRINUSE => BusError::InUse(endpoint.to_string()),
-        error => BusError::Transport {
-            what: "listen at",
-            endpoint: endpoint.to_string(),
-            reason: io::Error::from(error).to_string(),
-        },
+        error => BusError::transport("listen at", endpoint, io::Error::from(error)),
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::frame::{self, Greetings, Malformed};
 use super::hub::{Ears, Hub};
-use super::{lock, socket};
+use super::lock;
 use crate::bus::survey::{EVENTS, UNREAD};
 use crate::bus::{Body, BusError, Endpoint, Guests, Peer, PeerEvent};
 
@@ -55,7 +55,7 @@ impl Surveyor {
         // After that, however long it takes: the time is said once, and whoever hears it looks at the clock.
         if let Err(error) = self.hub.say_after(window) {
             self.end_round();
-            return Err(socket::refused(&self.endpoint, error));
+            return Err(BusError::transport("ask at", &self.endpoint, std::io::Error::from(error)));
         }
         self.hub.tell(&[&frame::head(4 + question.len())[..], &id.to_be_bytes(), question].concat());
         Ok(answers)

@@ -36,6 +36,6 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(10), Duration::fr
 fn refused(what: &'static str, endpoint: &Endpoint, error: nng::Error) -> BusError {
     match error {
         nng::Error::AddressInUse => BusError::InUse(endpoint.to_string()),
-        error => BusError::Transport { what, endpoint: endpoint.to_string(), reason: error.to_string() },
+        error => BusError::transport(what, endpoint, error),
     }
 }
