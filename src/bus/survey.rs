@@ -287,4 +287,4 @@ impl Subscriber {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

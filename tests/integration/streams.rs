@@ -168,8 +168,7 @@ fn a_rolling_restart_ends_endless_streams_within_their_grace() {
     let roll = json!({"names": ["text"], "rolling": true});
     let report: OrderReport = bus.request("restart").plugin("supervisor").timeout(LONG).call(&roll).unwrap();
     assert!(report.done, "{report:?}");
-    // It ends, and with no error; how many came until then is a matter of speed.
-    reading.join().unwrap();
+    assert!(reading.join().unwrap() > 0);
     assert_ne!(stage.ready("text").instance, before.instance);
 }
 

@@ -86,44 +86,21 @@ impl Drop for Subscriber {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::super::publisher::Publisher;
-    use super::*;
-
-    const LONG: Duration = Duration::from_secs(20);
-
-    fn endpoint() -> (tempfile::TempDir, Endpoint) {
-        let root = tempfile::tempdir().unwrap();
-        let endpoint = Endpoint::ipc(&root.path().join("events.ipc")).unwrap();
-        (root, endpoint)
-    }
-
-    /// Publishes until it is heard: right after the connect, the publisher may not know of it yet.
-    async fn heard(publisher: &Publisher, subscriber: &mut Subscriber, message: &[u8]) {
-        let hearing = async {
-            loop {
-                publisher.publish(message);
-                let patience = Duration::from_millis(20);
-                if let Ok(Some(body)) = tokio::time::timeout(patience, subscriber.next()).await
-                    && &*body == message
-                {
-                    return;
-                }
-            }
-        };
-        tokio::time::timeout(LONG, hearing).await.expect("it is heard");
-    }
+    use super::super::aio::bury;
+    use crate::bus::survey::tests::heard;
+    use crate::bus::traps::{LONG, Place};
+    use crate::bus::{Lane, Publisher, Subscriber};
 
     #[tokio::test]
     async fn who_does_not_read_holds_nobody_up_and_who_goes_leaves_others_alone() {
-        let (_root, endpoint) = endpoint();
-        let publisher = Publisher::listen(&endpoint).unwrap();
-        let _asleep = Subscriber::dial(&endpoint).unwrap();
-        let mut awake = Subscriber::dial(&endpoint).unwrap();
+        let place = Place::new();
+        let endpoint = place.endpoint("events");
+        let publisher = Publisher::listen_on(Lane::Nng, &endpoint).unwrap();
+        let dial = || Subscriber::dial_on(Lane::Nng, &endpoint).unwrap();
+        let (_asleep, mut awake) = (dial(), dial());
         heard(&publisher, &mut awake, b"first").await;
         for _ in 0..20 {
-            let mut short_lived = Subscriber::dial(&endpoint).unwrap();
+            let mut short_lived = dial();
             heard(&publisher, &mut short_lived, b"passing").await;
             (0..100).for_each(|_| publisher.publish(&[b'x'; 10_000]));
         }

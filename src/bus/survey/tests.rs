@@ -190,7 +190,7 @@ fn one_who_does_not_read_misses_questions_and_events_and_holds_nobody_up() {
 }
 
 /// Publishes until it is heard: right after the connect, the publisher may not know of it yet.
-async fn heard(publisher: &Publisher, subscriber: &mut Subscriber, message: &[u8]) {
+pub(in crate::bus) async fn heard(publisher: &Publisher, subscriber: &mut Subscriber, message: &[u8]) {
     let hearing = async {
         loop {
             publisher.publish(message);
