@@ -165,7 +165,8 @@ fn a_rolling_restart_ends_endless_streams_within_their_grace() {
     let mut reader = bus.request("repeat").timeout(LONG).stream::<String, _>("again").unwrap();
     assert_eq!(reader.next().unwrap().unwrap(), "again");
     let (read, until_read) = std::sync::mpsc::channel();
-    let reading = thread::spawn(move || reader.map(Result::unwrap).inspect(|_| drop(read.send(()))).count());
+    let note = move |_: &String| read.send(()).unwrap_or_default();
+    let reading = thread::spawn(move || reader.map(Result::unwrap).inspect(note).count());
     until_read.recv_timeout(LONG).unwrap();
     let roll = json!({"names": ["text"], "rolling": true});
     let report: OrderReport = bus.request("restart").plugin("supervisor").timeout(LONG).call(&roll).unwrap();
