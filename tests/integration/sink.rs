@@ -52,16 +52,18 @@ fn finish(stage: &Stage) -> u64 {
 /// It is told when the writer comes to it, and lines that came before it may still wait in the queue then.
 fn finish_rotated(stage: &Stage) -> (u64, String) {
     let done = end_counting(stage);
-    let all = eventually("all is written", || {
-        let log = |number| if number == 0 { "count.log".to_owned() } else { format!("count.log.{number}") };
-        let all: String = (0..=100).rev().map(|number| stage.log(&log(number))).collect();
+    let log = |number| if number == 0 { "count.log".to_owned() } else { format!("count.log.{number}") };
+    let read = || (0..=100).rev().map(|number| stage.log(&log(number))).collect::<String>();
+    eventually("all is written", || {
+        let all = read();
         let last = *counted(&all).last()?;
         let (missing, told) = missing_and_told(&all, done);
         // What is missing before the last line is told, too.
         let gaps = missing - (done - last);
-        (last + told.saturating_sub(gaps) >= done).then_some(all)
+        (last + told.saturating_sub(gaps) >= done).then_some(())
     });
-    (done, all)
+    // A file that was renamed while the others were read was missed; now nothing moves any more.
+    (done, read())
 }
 
 /// The numbers in the log, and whether it tells that some are missing.
