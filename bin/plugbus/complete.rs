@@ -78,7 +78,7 @@ pub(crate) fn fields() -> Vec<CompletionCandidate> {
     let properties = params.properties();
     properties
         .into_iter()
-        .map(|(name, schema, _)| candidate(format!("{name}="), schema.kind().unwrap_or_default()))
+        .map(|(name, schema, _)| candidate(format!("{name}="), &schema.kind().unwrap_or_default()))
         .collect()
 }
 

@@ -24,6 +24,11 @@ use self::error::CommandError;
 use self::exit_code::ExitCode;
 use self::settings::Settings;
 
+/// The C library's has a store for each thread, which grows with every crowd that starts at once and is never given back.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> std::process::ExitCode {
     if complete::answer() {
         return ExitCode::Ok.into();

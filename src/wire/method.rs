@@ -1,6 +1,13 @@
 //! What a plugin says of its methods.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use super::{CodecError, Raw, from_slice, to_vec};
 
 /// The methods every plugin answers; a name that starts with `$` is never a plugin's own.
 pub mod builtin {
@@ -80,60 +87,101 @@ pub enum Streams {
 }
 
 /// A JSON Schema, kept as its author wrote it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Schema(serde_json::Value);
+///
+/// A clone costs nothing: many instances and calls have the same one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// As MessagePack, because a tree of values is some ten times as large and hardly ever looked at.
+    encoded: Arc<[u8]>,
+}
 
 impl Schema {
+    /// # Errors
+    /// [`CodecError`] for what MessagePack cannot hold, or nests too deep for it.
+    fn encode(value: &Value) -> Result<Self, CodecError> {
+        let encoded = to_vec(value)?;
+        Raw::new(&encoded)?;
+        Ok(Self { encoded: encoded.into() })
+    }
+
+    fn value(&self) -> Value {
+        from_slice(&self.encoded).unwrap_or_default()
+    }
+
+    /// `None` for what MessagePack cannot hold.
     #[cfg(feature = "plugin")]
-    pub(crate) fn new(value: serde_json::Value) -> Self {
-        Self(value)
+    pub(crate) fn new(value: &Value) -> Option<Self> {
+        Self::encode(value).ok()
     }
 
     /// Adds the description of a property that it has.
     #[cfg(feature = "plugin")]
     pub(crate) fn explain(&mut self, property: &str, doc: &str) {
-        let property = self.0.get_mut("properties").and_then(|properties| properties.get_mut(property));
-        if let Some(serde_json::Value::Object(property)) = property {
+        let mut value = self.value();
+        let property = value.get_mut("properties").and_then(|properties| properties.get_mut(property));
+        if let Some(Value::Object(property)) = property {
             property.insert("description".into(), doc.into());
         }
+        // What it had could be encoded, and text can be.
+        *self = Self::new(&value).unwrap_or_else(|| self.clone());
     }
 
     /// Reads a schema from its JSON text.
     ///
     /// # Errors
-    /// [`CodecError::Mismatch`](crate::wire::CodecError::Mismatch) where the text is not JSON.
-    pub fn from_json(text: &str) -> Result<Self, super::CodecError> {
-        serde_json::from_str(text).map(Self).map_err(|error| super::CodecError::Mismatch(error.to_string()))
+    /// [`CodecError::Mismatch`] where the text is not JSON, [`CodecError::TooDeep`] where it nests deeper than a message may.
+    pub fn from_json(text: &str) -> Result<Self, CodecError> {
+        let value = serde_json::from_str(text).map_err(|error| CodecError::Mismatch(error.to_string()))?;
+        Self::encode(&value)
     }
 
     /// The value of the keyword `type`, where the schema has one: `string`, `object`, …
     ///
     /// Of several, the first that is not `null`.
     #[must_use]
-    pub fn kind(&self) -> Option<&str> {
-        match self.0.get("type")? {
-            serde_json::Value::Array(kinds) => {
-                kinds.iter().filter_map(|kind| kind.as_str()).find(|kind| *kind != "null")
-            }
+    pub fn kind(&self) -> Option<String> {
+        let value = self.value();
+        let kind = match value.get("type")? {
+            Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null"),
             kind => kind.as_str(),
-        }
+        };
+        kind.map(str::to_owned)
     }
 
     /// The names below `properties`, each with its schema and whether it is required.
     #[must_use]
     pub fn properties(&self) -> Vec<(String, Schema, bool)> {
-        let Some(properties) = self.0.get("properties").and_then(serde_json::Value::as_object) else {
-            return Vec::new();
-        };
-        let required = self.0.get("required").and_then(serde_json::Value::as_array);
+        let value = self.value();
+        let properties = value.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let required = value.get("required").and_then(Value::as_array);
         let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|n| n == name));
-        properties.iter().map(|(name, schema)| (name.clone(), Self(schema.clone()), is_required(name))).collect()
+        // Part of what is encoded already can be encoded.
+        let part =
+            |(name, part): (&String, &Value)| Some((name.clone(), Self::encode(part).ok()?, is_required(name)));
+        properties.filter_map(part).collect()
     }
 }
 
-impl std::fmt::Display for Schema {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value().fmt(f)
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value().fmt(f)
+    }
+}
+
+impl Serialize for Schema {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Schema {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::encode(&Value::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }

@@ -45,5 +45,5 @@ pub(super) fn of<T: DeserializeOwned>() -> Option<Schema> {
     }
     let found = node.schema();
     let says_something = found.as_object().is_some_and(|schema| !schema.is_empty());
-    says_something.then(|| Schema::new(found))
+    says_something.then(|| Schema::new(&found)).flatten()
 }

@@ -18,7 +18,7 @@ pub(in super::super) fn of_plain<R: 'static>() -> Option<Schema> {
         ($($plain:ty as $known:ty),*) => {
             $(if let Some(wrap) = wrapper::<$plain>(wanted) {
                 let known = of::<$known>().and_then(|schema| serde_json::to_value(schema).ok());
-                return known.map(|known| Schema::new(wrap(known)));
+                return known.and_then(|known| Schema::new(&wrap(known)));
             })*
         };
     }

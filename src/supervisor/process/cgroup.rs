@@ -136,13 +136,19 @@ impl Cgroup {
 
     /// Removes it; fails while somebody lives in it. One that is not there is as good as removed.
     pub(super) fn remove(&self) -> io::Result<()> {
-        for group in with_descendants(&self.path).iter().rev() {
-            match fs::remove_dir(group) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+        // As a rule there is none below it: to look takes 32 KiB, in each of fifty that end at once.
+        if remove_directory(&self.path).is_ok() {
+            return Ok(());
         }
-        Ok(())
+        with_descendants(&self.path).iter().rev().try_for_each(|group| remove_directory(group))
+    }
+}
+
+/// One that is not there is as good as removed.
+fn remove_directory(path: &Path) -> io::Result<()> {
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

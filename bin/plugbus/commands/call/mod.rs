@@ -36,7 +36,7 @@ pub(super) fn run(settings: &Settings, args: &Call) -> Result<(), CommandError> 
     let bus = settings.bus()?;
     let (known, timeout) = known(&bus, method, args)?;
     let schema = known.first().and_then(|method| method.params.as_ref());
-    let object = !args.json && schema.and_then(Schema::kind) == Some("object");
+    let object = !args.json && schema.and_then(Schema::kind).as_deref() == Some("object");
     let trail = trail(args.traceparent);
     let mut request = bus.request(method).timeout(timeout).trail(&trail);
     if let Some(instance) = &args.instance {

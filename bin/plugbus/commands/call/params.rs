@@ -158,7 +158,7 @@ mod tests {
 
     fn inputs(args: &[&str], schema: Option<&Schema>, stdin: &[u8]) -> Vec<Input> {
         let args: Vec<_> = args.iter().map(Into::into).collect();
-        input::read(&args, schema.and_then(Schema::kind) == Some("object"), stdin).unwrap()
+        input::read(&args, schema.and_then(Schema::kind).as_deref() == Some("object"), stdin).unwrap()
     }
 
     fn read(args: &[&str], schema: &str, json: bool) -> Result<Value, String> {
