@@ -78,9 +78,17 @@ impl Incoming {
         self.send(body.into());
     }
 
-    /// As [`reply`](Self::reply), without a copy where the lane can do without.
-    pub fn reply_with(self, body: Vec<u8>) {
-        self.send(body.into());
+    /// As [`reply`](Self::reply) with one after the other, without a copy of the second where the lane can do without.
+    pub fn reply_with(self, mut head: Vec<u8>, rest: Vec<u8>) {
+        #[cfg(target_os = "linux")]
+        if !rest.is_empty()
+            && !self.exchange.is_shown()
+            && let IncomingOn::Direct(incoming) = self.on
+        {
+            return incoming.reply_in_two(&head, rest);
+        }
+        head.extend_from_slice(&rest);
+        self.send(head.into());
     }
 
     fn send(self, body: Cow<'_, [u8]>) {

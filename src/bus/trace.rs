@@ -33,6 +33,11 @@ impl Exchange {
     }
 
     /// Shows a message of this exchange.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_shown(self) -> bool {
+        self.0.is_some()
+    }
+
     pub(super) fn show(self, way: Way, with: impl fmt::Display, body: &[u8]) {
         if let Self(Some(number)) = self {
             let arrow = if way == Way::Out { "->" } else { "<-" };

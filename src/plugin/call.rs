@@ -16,6 +16,7 @@ use super::builder::Method;
 use super::cancel::Cancel;
 use super::handler::{Job, Outcome};
 use super::ledger::Ticket;
+use super::values::Encoded;
 use crate::bus::Incoming;
 use crate::wire::{Code, Fault, MAX_MESSAGE, Raw, Reply};
 
@@ -94,7 +95,7 @@ pub(super) fn answer(incoming: Incoming, outcome: Outcome, method: &Method, star
     if error.is_some() || method.info.streams.is_none() {
         method.tally.count(error, started.elapsed());
     }
-    incoming.reply_with(reply);
+    incoming.reply_with(reply.head, reply.text);
 }
 
 /// What is to be done of a call.
@@ -193,14 +194,14 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// The reply, and the code of its error.
-fn encode(outcome: Outcome) -> (Vec<u8>, Option<Code>) {
+fn encode(outcome: Outcome) -> (Encoded, Option<Code>) {
     let (reply, error) = match outcome {
         Ok(reply) => (reply, None),
-        Err(fault) => (Reply::encode_error(&fault), Some(fault.code)),
+        Err(fault) => (Reply::encode_error(&fault).into(), Some(fault.code)),
     };
     if reply.len() <= MAX_MESSAGE {
         return (reply, error);
     }
     let message = format!("the result has {} bytes, a message may have {MAX_MESSAGE}", reply.len());
-    (Reply::encode_error(&Fault::new(Code::TooLarge, message)), Some(Code::TooLarge))
+    (Reply::encode_error(&Fault::new(Code::TooLarge, message)).into(), Some(Code::TooLarge))
 }

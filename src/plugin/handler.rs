@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::stream::{Opening, Source, on_thread};
-use super::values::{Argument, Output};
+use super::values::{Argument, Encoded, Output};
 use super::{Context, Failure};
 use crate::bus::Incoming;
 use crate::wire::{Code, Fault, Raw, Schema, Streams};
 
-/// The encoded reply of a method that succeeded, or its fault.
-pub(super) type Outcome = Result<Vec<u8>, Fault>;
+/// The reply of a method that succeeded, or its fault.
+pub(super) type Outcome = Result<Encoded, Fault>;
 
 /// A call whose parameters have been read, ready to run.
 pub(super) enum Job {

@@ -1,5 +1,6 @@
 //! What methods may take and give.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,7 +9,31 @@ use serde::de::DeserializeOwned;
 use super::handler::Outcome;
 use super::schema;
 use super::stream::{Input, Items, Line, Source};
-use crate::wire::{Code, CodecError, Fault, Raw, Reply, Schema, to_vec};
+use crate::wire::{Code, CodecError, Fault, MAX_MESSAGE, Raw, Reply, Schema, to_vec};
+
+/// From here on a text is sent as it is, in bytes.
+const LARGE: usize = 64 * 1024;
+
+/// The reply of a method that succeeded.
+#[derive(Debug)]
+pub struct Encoded {
+    /// All of it, or what stands before the text.
+    pub(super) head: Vec<u8>,
+    /// A large text that was the result, or nothing.
+    pub(super) text: Vec<u8>,
+}
+
+impl Encoded {
+    pub(super) fn len(&self) -> usize {
+        self.head.len() + self.text.len()
+    }
+}
+
+impl From<Vec<u8>> for Encoded {
+    fn from(head: Vec<u8>) -> Self {
+        Self { head, text: Vec::new() }
+    }
+}
 
 /// What a method may take: anything serde can read, or [`Input`], item by item.
 pub trait Argument: Sized + Send + 'static {
@@ -92,7 +117,12 @@ impl<R: Serialize + 'static> Output for R {
     }
 
     fn into_reply(self) -> Outcome {
-        Reply::encode_result(&self).map_err(|error| no_result(&error))
+        let mut result = Some(self);
+        if let Some(reply) = as_it_is(&mut result) {
+            return Ok(reply);
+        }
+        // Written as what is in it.
+        Reply::encode_result(&result).map(Encoded::from).map_err(|error| no_result(&error))
     }
 
     fn into_source(self) -> Result<Source, Fault> {
@@ -116,6 +146,38 @@ impl<T: 'static> Output for Items<T> {
     }
 }
 
+/// Takes a large text out, for which the lane needs no copy.
+fn as_it_is(result: &mut dyn Any) -> Option<Encoded> {
+    let result = result.downcast_mut::<Option<String>>()?;
+    let text = result.take_if(|text| (LARGE..=MAX_MESSAGE).contains(&text.len()))?;
+    let length = text.len().try_into().unwrap_or(u32::MAX);
+    Some(Encoded { head: Reply::encode_before_text(length), text: text.into_bytes() })
+}
+
 fn no_result(error: &CodecError) -> Fault {
     Fault::new(Code::Failed, format!("the result: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_text_is_not_copied_and_its_reply_is_the_same() {
+        for length in [1, LARGE - 1, LARGE, 3 * LARGE, MAX_MESSAGE + 1] {
+            let text = "x".repeat(length);
+            let (at, whole) = (text.as_ptr(), Reply::encode_result(&text).unwrap());
+            let Encoded { head, text } = text.into_reply().unwrap();
+            assert_eq!(text.as_ptr() == at, (LARGE..=MAX_MESSAGE).contains(&length), "{length}");
+            assert!([head, text].concat() == whole, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_absent_is_written_as_it_is() {
+        for (result, text) in [(None, None), (Some("a".repeat(LARGE)), Some("a".repeat(LARGE)))] {
+            let whole = Reply::encode_result(&text).unwrap();
+            assert_eq!(result.into_reply().unwrap().head, whole);
+        }
+    }
 }

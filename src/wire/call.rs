@@ -184,6 +184,16 @@ impl<'a> Reply<'a> {
         Ok(out)
     }
 
+    /// As [`encode_result`](Self::encode_result) of a text, up to where that begins: nobody has to copy a large one.
+    #[cfg(feature = "plugin")]
+    pub(crate) fn encode_before_text(length: u32) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        let mut map = MapWriter::new(&mut out, 2);
+        map.uint("v", PROTOCOL.into());
+        map.before_str("result", length);
+        out
+    }
+
     /// Encodes the reply of a call that has opened a stream.
     ///
     /// # Errors

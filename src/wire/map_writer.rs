@@ -41,6 +41,12 @@ impl<'a> MapWriter<'a> {
         self.key(value);
     }
 
+    /// All of a text but the text itself, which has to follow.
+    pub(super) fn before_str(&mut self, key: &str, length: u32) {
+        self.key(key);
+        let _ = rmp::encode::write_str_len(self.out, length);
+    }
+
     pub(super) fn strs(&mut self, key: &str, values: &[String]) {
         self.key(key);
         let _ = rmp::encode::write_array_len(self.out, values.len().try_into().unwrap_or(u32::MAX));

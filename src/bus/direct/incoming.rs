@@ -41,6 +41,13 @@ impl Incoming {
         let flushed = self.connection.reply(self.body.header(), body);
         self.crew.flushed(&self.connection, flushed);
     }
+
+    /// As [`reply`](Self::reply) with one after the other: to a connection, the head is more of what stands before a body.
+    pub(in crate::bus) fn reply_in_two(self, head: &[u8], rest: Vec<u8>) {
+        let before = [self.body.header(), head].concat();
+        let flushed = self.connection.reply(&before, rest.into());
+        self.crew.flushed(&self.connection, flushed);
+    }
 }
 
 impl Drop for Incoming {

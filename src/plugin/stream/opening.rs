@@ -74,7 +74,7 @@ impl Opening {
     pub(in crate::plugin) fn give(self, source: Source) -> Outcome {
         let (line, ticket, reply) = self.begin(None)?;
         produce(line, ticket, std::future::ready(Ok(source)));
-        Ok(reply)
+        Ok(reply.into())
     }
 
     /// Opens a stream of what the caller brings and a method makes of it.
@@ -85,7 +85,7 @@ impl Opening {
         let (line, ticket, reply) = self.begin(Some(Inbound::CREDIT))?;
         let running = run(Arc::clone(&line));
         produce(line, ticket, running);
-        Ok(reply)
+        Ok(reply.into())
     }
 
     fn begin(self, credit: Option<u64>) -> Result<Begun, Fault> {
