@@ -42,6 +42,7 @@ impl<'a> MapWriter<'a> {
     }
 
     /// All of a text but the text itself, which has to follow.
+    #[cfg(feature = "plugin")]
     pub(super) fn before_str(&mut self, key: &str, length: u32) {
         self.key(key);
         let _ = rmp::encode::write_str_len(self.out, length);
