@@ -32,12 +32,12 @@ impl Exchange {
         Self(if is_on() { NonZeroU64::new(LAST.fetch_add(1, Ordering::Relaxed) + 1) } else { None })
     }
 
-    /// Shows a message of this exchange.
     #[cfg(target_os = "linux")]
     pub(super) fn is_shown(self) -> bool {
         self.0.is_some()
     }
 
+    /// Shows a message of this exchange.
     pub(super) fn show(self, way: Way, with: impl fmt::Display, body: &[u8]) {
         if let Self(Some(number)) = self {
             let arrow = if way == Way::Out { "->" } else { "<-" };

@@ -11,7 +11,7 @@ use super::schema;
 use super::stream::{Input, Items, Line, Source};
 use crate::wire::{Code, CodecError, Fault, MAX_MESSAGE, Raw, Reply, Schema, to_vec};
 
-/// From here on a text is sent as it is, in bytes.
+/// From here on a text is sent as it is, in bytes; the lane's `buffers::LARGE`, which is on Linux alone.
 const LARGE: usize = 64 * 1024;
 
 /// The reply of a method that succeeded.

@@ -88,7 +88,7 @@ pub enum Streams {
 
 /// A JSON Schema, kept as its author wrote it.
 ///
-/// A clone costs nothing: many instances and calls have the same one.
+/// A clone shares what it is a copy of.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Schema {
     /// As MessagePack, because a tree of values is some ten times as large and hardly ever looked at.
@@ -121,9 +121,11 @@ impl Schema {
         let property = value.get_mut("properties").and_then(|properties| properties.get_mut(property));
         if let Some(Value::Object(property)) = property {
             property.insert("description".into(), doc.into());
+            // What it had could be encoded, and text can be.
+            if let Some(explained) = Self::new(&value) {
+                *self = explained;
+            }
         }
-        // What it had could be encoded, and text can be.
-        *self = Self::new(&value).unwrap_or_else(|| self.clone());
     }
 
     /// Reads a schema from its JSON text.

@@ -61,8 +61,8 @@ pub(super) fn run(settings: &Settings, args: &Supervise) -> Result<(), CommandEr
 
 /// The supervisor's runtime, with threads for what blocks: starts, of which sixteen go on at once, and half as many others.
 ///
-/// Tokio's own limit of 512 would let fifty plugins that die at once have fifty threads, and what their stacks and
-/// arenas took stays with the process.
+/// Tokio's own limit of 512 would let fifty plugins that die at once have fifty threads, and what their stacks took
+/// stays with the process.
 fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().max_blocking_threads(24).enable_all().build()
 }
