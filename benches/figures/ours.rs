@@ -77,11 +77,9 @@ impl Wish {
 
     fn on_tokio(&self, _plugin: &Plugin, root: &Path, method: &'static str) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let bus = Bus::at(root.join("default")).unwrap();
-        let call = move || {
-            let bus = bus.clone();
-            async move { drop(bus.call::<String, _>(method, TEXT).await.unwrap()) }
-        };
+        // One for all callers, as a host has it.
+        let bus: &'static Bus = Box::leak(Box::new(Bus::at(root.join("default")).unwrap()));
+        let call = move || async move { drop(bus.call::<String, _>(method, TEXT).await.unwrap()) };
         let (first, second) = (self.first, self.second);
         runtime.block_on(async move {
             if !self.many {

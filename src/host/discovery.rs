@@ -1,15 +1,14 @@
 //! Which plugins are there, by their cards alone.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs;
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::CallError;
+use super::desk::Desks;
 use super::links::Link;
 use crate::bus::{BusDir, BusError, Card};
 use crate::wire::nearest;
@@ -41,17 +40,9 @@ pub(super) enum Age {
 #[derive(Debug)]
 pub(super) struct Discovery {
     pub(super) directory: BusDir,
-    desks: [Desk; DESKS],
+    /// What each group of threads knows.
+    desks: Desks<Mutex<Option<Reading>>>,
 }
-
-/// Threads share what was read in so many groups: all in one would spend more time on passing it around between
-/// the cores than on reading it.
-const DESKS: usize = 4;
-
-/// What the threads of one group know; on cache lines of its own.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Desk(Mutex<Option<Reading>>);
 
 /// What a directory held.
 #[derive(Debug)]
@@ -69,12 +60,12 @@ struct Reading {
 
 impl Discovery {
     pub(super) fn new(directory: BusDir) -> Self {
-        Self { directory, desks: Default::default() }
+        Self { directory, desks: Desks::default() }
     }
 
     /// The cards, of plugins that died without notice, too.
     pub(super) fn cards(&self, age: Age, now: Instant) -> Result<Arc<Cards>, CallError> {
-        let mut last = self.desks[own_desk()].lock();
+        let mut last = lock(self.desks.own().1);
         if let Some(last) = &mut *last {
             let recent = age == Age::Recent && now.saturating_duration_since(last.looked) < FRESH;
             if recent || (last.settled && self.stamp() == Some(last.stamp)) {
@@ -102,27 +93,12 @@ impl Discovery {
 
     /// Forgets what was read: it turned out to be old.
     pub(super) fn forget(&self) {
-        self.desks.iter().for_each(|desk| *desk.lock() = None);
+        self.desks.iter().for_each(|desk| *lock(desk) = None);
     }
 }
 
-impl Desk {
-    fn lock(&self) -> MutexGuard<'_, Option<Reading>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The desk of the calling thread: they are given out in turn.
-fn own_desk() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static OWN: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    OWN.with(|own| {
-        let desk = own.get().unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed) % DESKS);
-        own.set(Some(desk));
-        desk
-    })
+fn lock(desk: &Mutex<Option<Reading>>) -> MutexGuard<'_, Option<Reading>> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Cards, sorted by name and instance, and which of them offers what.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::desk::Desks;
 use super::discovery::Listed;
 use crate::bus::{BusError, Card, Requester};
 
@@ -38,13 +39,9 @@ pub(super) struct Link {
     avoided: AtomicBool,
     /// Which choice was the last that fell on it.
     chosen: AtomicU64,
-    in_flight: Count,
+    /// What each group of threads has begun and not ended; one may end what another one has begun.
+    in_flight: Desks<AtomicUsize>,
 }
-
-/// On cache lines of its own: each call writes here.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Count(AtomicUsize);
 
 /// The instance that gets a call.
 pub(super) struct Chosen<'a> {
@@ -156,8 +153,7 @@ impl Known {
     fn burden(&self, card: &Card) -> (bool, usize, u64) {
         let refused = self.refused.iter().any(|(instance, _)| *instance == card.instance);
         let link = self.links.get(&card.instance);
-        let number =
-            |link: &Arc<Link>| (link.in_flight.0.load(Ordering::Relaxed), link.chosen.load(Ordering::Relaxed));
+        let number = |link: &Arc<Link>| (link.in_flight(), link.chosen.load(Ordering::Relaxed));
         let (in_flight, chosen) = link.map_or((0, 0), number);
         (refused, in_flight, chosen)
     }
@@ -184,7 +180,7 @@ impl Link {
             requester: Requester::dial_process(&card.url.parse()?, card.process.pid)?,
             avoided: AtomicBool::default(),
             chosen: AtomicU64::default(),
-            in_flight: Count::default(),
+            in_flight: Desks::default(),
         })
     }
 
@@ -193,13 +189,19 @@ impl Link {
     }
 
     pub(super) fn begin(&self) -> InFlight<'_> {
-        self.in_flight.0.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.own().1.fetch_add(1, Ordering::Relaxed);
         InFlight(self)
+    }
+
+    fn in_flight(&self) -> usize {
+        let sum = self.in_flight.iter().fold(0_usize, |sum, count| sum.wrapping_add(count.load(Ordering::Relaxed)));
+        // Below zero where the end of a call was seen and its beginning was not.
+        sum.cast_signed().max(0).cast_unsigned()
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.own().1.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -13,6 +13,7 @@
 pub mod blocking;
 mod bus;
 mod call_id;
+mod desk;
 mod discovery;
 mod error;
 mod links;

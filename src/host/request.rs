@@ -12,7 +12,7 @@ mod tried;
 
 use self::answer::{Answer, Refused};
 use self::tried::Tried;
-use super::call_id;
+use super::call_id::{self, CallId};
 use super::discovery::{Age, Cards, SUPERVISOR, Target};
 use super::links::Chosen;
 use super::span::Traced;
@@ -195,9 +195,10 @@ impl<'a> Request<'a> {
                 if !tried.late_again(&cards, &shared.links) {
                     self.wait_for_supervisor(target, &tried.not, deadline).await?;
                 }
+                now = Instant::now();
                 continue;
             };
-            match self.send(target.method, &chosen, params, deadline).await {
+            match self.send(target.method, &chosen, params, (now, deadline)).await {
                 Err(refused @ (Refused::Draining | Refused::NotSent)) => {
                     shared.discovery.forget();
                     match refused {
@@ -213,6 +214,7 @@ impl<'a> Request<'a> {
                 Err(Refused::For(error)) => return Err(error),
                 Ok(answer) => return Ok(answer),
             }
+            now = Instant::now();
         }
     }
 
@@ -222,23 +224,23 @@ impl<'a> Request<'a> {
         method: &str,
         Chosen { card, link }: &Chosen<'_>,
         params: &P,
-        deadline: Instant,
+        (now, deadline): (Instant, Instant),
     ) -> Result<Answer, Refused> {
         if card.protocols().common(Protocols::OWN).is_none() {
             return Err(CallError::Protocol { plugin: card.name.clone(), theirs: card.protocols() }.into());
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(now);
         let mut head = RequestHead::new(method, left);
         head.instance = Some(&card.instance);
         let meta = self.trail.and_then(Trail::write);
         head.meta = meta.as_deref().map(Raw::checked_before);
         // Only a future can be dropped: who waits on its thread needs no name to cancel a call by.
         let id = (self.waits == Waits::Async).then(|| self.bus.shared.call_ids.next());
-        head.id = id.as_deref();
+        head.id = id.as_ref().map(CallId::as_str);
         let request = head.encode(params).map_err(CallError::Params)?;
         let counted = link.begin();
         let reply = match &id {
-            Some(id) => link.requester.request_or_tell(&request, left, &|| call_id::cancel(id)).await,
+            Some(id) => link.requester.request_or_tell(&request, left, &|| call_id::cancel(id.as_str())).await,
             None => link.requester.request_blocking(&request, left),
         };
         drop(counted);
@@ -294,7 +296,7 @@ impl<'a> Request<'a> {
         let Some(supervisor) = supervisor else { return Err(target.missing(&known)) };
         let own = !target.method.starts_with('$');
         let wait = Wait { plugin: target.plugin, method: own.then_some(target.method), not };
-        match self.send(asked.method, &supervisor, &wait, deadline).await {
+        match self.send(asked.method, &supervisor, &wait, (Instant::now(), deadline)).await {
             Ok(_) if Instant::now() < deadline => Ok(()),
             Ok(_) | Err(Refused::For(CallError::Deadline { .. })) => Err(self.too_slow(target)),
             // Frozen or starved, perhaps for a moment only.

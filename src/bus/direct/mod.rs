@@ -12,6 +12,7 @@ mod crew;
 mod dialled;
 mod door;
 mod frame;
+mod home;
 mod hub;
 mod incoming;
 mod line;

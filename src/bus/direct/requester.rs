@@ -14,6 +14,7 @@ use tokio::runtime::{self, Handle};
 
 use super::caller;
 use super::frame::REQUESTER;
+use super::home::Home;
 use super::pending::{CONNECT_WAIT, Pending};
 use super::state::Outcome;
 use super::task::{self, Waiting};
@@ -33,13 +34,6 @@ pub(in crate::bus) struct Requester {
     /// The one that was made first, most often the only one: found without a lock.
     first: OnceLock<(Home, Arc<Pending>)>,
     connections: Mutex<Connections>,
-}
-
-/// Who drives a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Home {
-    Threads,
-    Runtime(runtime::Id),
 }
 
 impl Drop for Requester {
@@ -80,13 +74,17 @@ impl Requester {
         farewell: Option<Farewell<'_>>,
     ) -> Outcome {
         let deadline = check(body, timeout)?;
+        if let Some(pending) = Home::remembered().and_then(|home| self.first(home)) {
+            return Waiting::new(pending, body, deadline, farewell).await;
+        }
         let runtime = Handle::try_current().map_or_else(|_| own_runtime(), Ok)?;
-        if let Some(pending) = self.first(Home::Runtime(runtime.id())) {
+        let home = Home::of(&runtime);
+        if let Some(pending) = self.first(home) {
             drop(runtime);
             return Waiting::new(pending, body, deadline, farewell).await;
         }
         let pending = self.connect_async(&runtime, deadline).await?;
-        let _ = self.first.set((Home::Runtime(runtime.id()), Arc::clone(&pending)));
+        let _ = self.first.set((home, Arc::clone(&pending)));
         Waiting::new(&pending, body, deadline, farewell).await
     }
 

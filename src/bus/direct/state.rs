@@ -73,9 +73,13 @@ impl Hasher for IdHasher {
     }
 
     fn write_u32(&mut self, id: u32) {
+        self.write_u64(id.into());
+    }
+
+    fn write_u64(&mut self, id: u64) {
         /// Odd, its bits as good as random: 2^64 divided by the golden ratio.
         const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-        self.0 = u64::from(id).wrapping_mul(SPREAD);
+        self.0 = id.wrapping_mul(SPREAD);
     }
 }
 
