@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ pub(super) struct Pending {
     state: Mutex<State>,
     shown: Arc<Shown>,
     pub(super) spin: Spin,
+    /// The one who drives the connection is wanted, and may look at this without the lock.
+    wanted: AtomicBool,
 }
 
 /// What a read brought.
@@ -62,7 +65,15 @@ impl Pending {
         let decoder = Mutex::new(Decoder::new(REPLIER));
         let shown = Arc::<Shown>::default();
         let state = Mutex::new(State::new(Arc::clone(&shown)));
-        Self { socket, connected: Instant::now(), decoder, state, shown, spin: Spin::default() }
+        Self {
+            socket,
+            connected: Instant::now(),
+            decoder,
+            state,
+            shown,
+            spin: Spin::default(),
+            wanted: AtomicBool::default(),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -86,6 +97,7 @@ impl Pending {
             false
         };
         if !state.line.is_empty() && !state.flushing && state.phase() == Phase::Open {
+            self.wanted.store(true, Ordering::Relaxed);
             state.wake_driver();
         }
         let limit = self.limit(state.phase(), deadline);
@@ -264,6 +276,26 @@ impl Pending {
         woken.into_iter().for_each(Waker::wake);
     }
 
+    /// Looks for replies, where many are waited for and until somebody wants to send something.
+    ///
+    /// For the task that drives the connection, when nobody else has anything to do on its thread.
+    pub(super) fn look(&self) -> Option<Read> {
+        let state = self.lock();
+        // Whose time is over is told so, however much comes for the others.
+        let is_due = state.alarm.is_some_and(|at| at <= Instant::now());
+        if is_due || state.seats.len() < MANY || !state.line.is_empty() || state.phase() != Phase::Open {
+            return None;
+        }
+        self.wanted.store(false, Ordering::Relaxed);
+        drop(state);
+        let looked = self.spin.look(|| match self.read(Wait::No) {
+            Read::Nothing if self.wanted.load(Ordering::Relaxed) => Some(Read::Nothing),
+            Read::Nothing => None,
+            read => Some(read),
+        });
+        looked.filter(|read| *read != Read::Nothing)
+    }
+
     /// The outcome of a request, where there is one; else that one is woken when there is.
     pub(super) fn outcome(&self, id: u32, waker: &Waker) -> Option<Outcome> {
         self.lock().outcome(id, Some(waker))
@@ -283,5 +315,46 @@ impl Pending {
 
     pub(super) fn is_over(&self) -> bool {
         matches!(self.shown.phase(), Phase::Ending | Phase::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// A connection with so many requests under way, all of which were answered.
+    fn answered(requests: usize, deadline: Instant) -> Pending {
+        let (socket, mut other) = UnixStream::pair().unwrap();
+        let pending = Pending::new(socket.into());
+        other.write_all(&REPLIER).unwrap();
+        assert_eq!(pending.read(Wait::No), Read::Replies { served: 0, more: false });
+        for _ in 0..requests {
+            let id = pending.begin(b"", deadline, Some(Waker::noop())).unwrap();
+            other.write_all(&[&frame::head(4)[..], &id.to_be_bytes()].concat()).unwrap();
+        }
+        pending
+    }
+
+    #[test]
+    fn replies_to_many_are_looked_for() {
+        let pending = answered(MANY, Instant::now() + LONG);
+        assert_eq!(pending.look(), Some(Read::Replies { served: MANY, more: false }));
+    }
+
+    #[test]
+    fn nobody_looks_where_few_wait_or_something_is_to_be_sent_or_told() {
+        assert_eq!(answered(MANY - 1, Instant::now() + LONG).look(), None);
+        // This one is not alone, and has not gone out at once.
+        assert_eq!(answered(MANY + 1, Instant::now() + LONG).look(), None);
+        let late = answered(MANY, Instant::now());
+        assert_eq!(late.look(), None);
+        late.expire(Instant::now());
+        assert_eq!(late.lock().alarm, None);
+        assert_eq!(late.look(), Some(Read::Replies { served: MANY, more: false }));
     }
 }

@@ -15,7 +15,7 @@ use super::socket::Wait;
 
 /// How much time a connection may be handed on without its replies being sent: the other side is to have something
 /// to do meanwhile.
-const HELD_BACK: Duration = Duration::from_micros(20);
+const HELD_BACK: Duration = Duration::from_micros(30);
 
 /// How long a connection that always has more is gone on with before others get a turn.
 const TURN: Duration = Duration::from_millis(1);

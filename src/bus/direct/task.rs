@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until};
 
 use super::pending::{Pending, Read};
@@ -126,15 +125,36 @@ pub(super) async fn drive(pending: Arc<Pending>) {
             Ok(false) if pending.is_open() => until_writable(&pending, &readable, alarm.as_mut()).await,
             Ok(false) | Err(_) => {}
         }
-        if sleep(&pending, &readable, alarm.as_mut()).await == Woken::Writes {
+        let woken = match pending.look() {
+            Some(Read::End) => return,
+            Some(_) => {
+                pending.lock().flushing = true;
+                Woken::Writes
+            }
+            None => sleep(&pending, &readable, alarm.as_mut()).await,
+        };
+        if woken == Woken::Writes {
             // Whoever can run now may have something to say as well.
-            yield_now().await;
-            continue;
-        }
-        if read_all(&pending, &readable).await == Read::End {
+            pause().await;
+        } else if read_all(&pending, &readable).await == Read::End {
             return;
         }
     }
+}
+
+/// Lets those go first who can run now.
+///
+/// That is all: `yield_now` has the runtime look for what has happened as well, and its other threads for work.
+async fn pause() {
+    let mut paused = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut paused, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Reads what has arrived; where several were served, lets them run and line up what they have to say.
@@ -151,7 +171,7 @@ async fn read_all(pending: &Pending, readable: &AsyncFd<Watched>) -> Read {
                     guard.clear_ready();
                 }
                 if served > 1 {
-                    yield_now().await;
+                    pause().await;
                 }
                 if !more {
                     return Read::Nothing;
