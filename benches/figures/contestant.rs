@@ -10,7 +10,7 @@ const WARM: usize = 2_000;
 /// In each turn.
 const COUNTED: usize = 2_000;
 const CALLERS: usize = 64;
-const EACH: usize = 400;
+const EACH: usize = 2_000;
 /// For a program that does not come to an end.
 const LIMIT: &str = "60";
 

@@ -1,7 +1,6 @@
 //! What every call writes, kept apart for groups of threads.
 //!
-//! In one place for all of them it would spend more time on its way between the cores than a call has: on two cores,
-//! with 64 callers, three such places took a tenth of all calls (decision 0028).
+//! In one place for all of them it would spend more time on its way between the cores than on being written.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,8 +1,9 @@
 //! One task on the caller's runtime drives the connection for all callers there.
 //!
 //! It reads, wakes those whose replies came, lets them run, and writes what they have lined up meanwhile in one
-//! go. While it sleeps and few are under way callers write by themselves. It waits for room only when the socket is
-//! full: a socket that is watched for that reports every read of the other side.
+//! go. Where many are under way it looks for more replies before it sleeps; where few are, callers write by themselves while
+//! it sleeps. It waits for room only when the socket is full: a socket that is watched for that reports every read of the
+//! other side.
 
 use std::future::{Future, poll_fn};
 use std::os::fd::{AsRawFd, RawFd};
