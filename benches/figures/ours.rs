@@ -85,7 +85,7 @@ impl Wish {
             if !self.many {
                 return print(&tokio::spawn(timed(first, second, call)).await.unwrap());
             }
-            together(first, second / 10, call.clone()).await;
+            together(first, second / 10, call).await;
             let took = together(first, second, call).await;
             println!("rate {:.0}", (first * second) as f64 / took.as_secs_f64());
         });

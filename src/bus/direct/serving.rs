@@ -14,7 +14,7 @@ use super::pending::SCRATCH;
 use super::socket::Wait;
 
 /// How much time a connection may be handed on without its replies being sent: the other side is to have something
-/// to do meanwhile.
+/// to do meanwhile. Less costs writes, more has the two sides work in turn (`docs/decisions/0028`).
 const HELD_BACK: Duration = Duration::from_micros(30);
 
 /// How long a connection that always has more is gone on with before others get a turn.
