@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::desk::{DESKS, Desks};
+use super::desk::{DESKS, Desks, own_desk};
 use crate::bus::new_instance;
 use crate::wire::{RequestHead, builtin};
 
@@ -28,8 +28,8 @@ impl Default for CallIds {
 
 impl CallIds {
     pub(super) fn next(&self) -> CallId {
-        let (desk, numbers) = self.numbers.own();
-        let number = numbers.fetch_add(1, Ordering::Relaxed).wrapping_mul(DESKS as u64) + desk as u64;
+        let counted = self.numbers.own().fetch_add(1, Ordering::Relaxed);
+        let number = counted.wrapping_mul(DESKS as u64) + own_desk() as u64;
         let mut id = CallId { text: [0; LONGEST], length: 0 };
         id.append(self.prefix.bytes());
         id.append([b'-']);

@@ -17,10 +17,9 @@ pub(super) struct Desks<T>([Desk<T>; DESKS]);
 struct Desk<T>(T);
 
 impl<T> Desks<T> {
-    /// That of the calling thread, and which it is.
-    pub(super) fn own(&self) -> (usize, &T) {
-        let own = own_desk();
-        (own, &self.0[own].0)
+    /// That of the calling thread.
+    pub(super) fn own(&self) -> &T {
+        &self.0[own_desk()].0
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -29,7 +28,7 @@ impl<T> Desks<T> {
 }
 
 /// The group of the calling thread: they are given out in turn.
-fn own_desk() -> usize {
+pub(super) fn own_desk() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static OWN: Cell<Option<usize>> = const { Cell::new(None) };

@@ -65,7 +65,7 @@ impl Discovery {
 
     /// The cards, of plugins that died without notice, too.
     pub(super) fn cards(&self, age: Age, now: Instant) -> Result<Arc<Cards>, CallError> {
-        let mut last = lock(self.desks.own().1);
+        let mut last = lock(self.desks.own());
         if let Some(last) = &mut *last {
             let recent = age == Age::Recent && now.saturating_duration_since(last.looked) < FRESH;
             if recent || (last.settled && self.stamp() == Some(last.stamp)) {

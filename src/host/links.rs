@@ -189,7 +189,7 @@ impl Link {
     }
 
     pub(super) fn begin(&self) -> InFlight<'_> {
-        self.in_flight.own().1.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.own().fetch_add(1, Ordering::Relaxed);
         InFlight(self)
     }
 
@@ -202,6 +202,6 @@ impl Link {
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.own().1.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.own().fetch_sub(1, Ordering::Relaxed);
     }
 }

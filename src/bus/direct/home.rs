@@ -15,13 +15,13 @@ pub(super) enum Home {
     Runtime(runtime::Id),
 }
 
-/// As many tasks of a thread are remembered, with their runtimes.
-const REMEMBERED: usize = 64;
+/// Of two to the power of so many tasks each thread remembers the runtime.
+const BITS: u32 = 7;
 
 type Seen = Cell<Option<(task::Id, runtime::Id)>>;
 
 thread_local! {
-    static SEEN: [Seen; REMEMBERED] = const { [const { Cell::new(None) }; REMEMBERED] };
+    static SEEN: [Seen; 1 << BITS] = const { [const { Cell::new(None) }; 1 << BITS] };
 }
 
 impl Home {
@@ -44,7 +44,6 @@ impl Home {
 }
 
 fn place(task: task::Id) -> usize {
-    let hash = BuildHasherDefault::<IdHasher>::default().hash_one(task);
-    // Its upper bits are the ones that are spread.
-    (hash >> 32) as usize % REMEMBERED
+    // Ids are counted up; of these, the upper bits of their hashes hardly ever meet.
+    (BuildHasherDefault::<IdHasher>::default().hash_one(task) >> (u64::BITS - BITS)) as usize
 }

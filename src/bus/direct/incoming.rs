@@ -38,14 +38,16 @@ impl Incoming {
     }
 
     pub(in crate::bus) fn reply(self, body: Cow<'_, [u8]>) {
-        let flushed = self.connection.reply(self.body.header(), body);
-        self.crew.flushed(&self.connection, flushed);
+        self.send(self.body.header(), body);
     }
 
     /// As [`reply`](Self::reply) with one after the other: to a connection, the head is more of what stands before a body.
     pub(in crate::bus) fn reply_in_two(self, head: &[u8], rest: Vec<u8>) {
-        let before = [self.body.header(), head].concat();
-        let flushed = self.connection.reply(&before, rest.into());
+        self.send(&[self.body.header(), head].concat(), rest.into());
+    }
+
+    fn send(&self, header: &[u8], body: Cow<'_, [u8]>) {
+        let flushed = self.connection.reply(header, body);
         self.crew.flushed(&self.connection, flushed);
     }
 }
