@@ -24,8 +24,10 @@ pub(crate) enum Kind {
     Peer,
     /// What a peer would cost that could do nothing but one call at a time.
     Bare,
-    /// Replies of a mebibyte, in a table of their own.
-    Mebibyte,
+    /// Replies of a mebibyte, in a table of their own; one that is there already, or is made for each call.
+    Mebibyte {
+        made: bool,
+    },
     /// Many items of that size, in another one.
     Items {
         bytes: usize,
@@ -35,7 +37,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// Whether it makes calls of `revert`, which are compared.
     pub(crate) fn is_of_calls(self) -> bool {
-        !matches!(self, Self::Mebibyte | Self::Items { .. })
+        !matches!(self, Self::Mebibyte { .. } | Self::Items { .. })
     }
 }
 
@@ -104,7 +106,7 @@ impl Contestant {
 
     pub(crate) fn take_turn(&mut self) {
         for place in PLACES {
-            let counted = if self.kind == Kind::Mebibyte { COUNTED / 10 } else { COUNTED };
+            let counted = if matches!(self.kind, Kind::Mebibyte { .. }) { COUNTED / 10 } else { COUNTED };
             if !matches!(self.kind, Kind::Items { .. })
                 && let Some(numbers) = self.run(place, ["one", &WARM.to_string(), &counted.to_string()])
             {

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plugbus::host::{Bus, blocking};
@@ -35,13 +36,15 @@ pub(crate) fn all() -> Vec<Contestant> {
         one("**plugbus, async**", Kind::Async, "async"),
         on_nng("plugbus on the NNG lane, blocking", "blocking"),
         on_nng("plugbus on the NNG lane, async", "async"),
-        one("raw Unix socket", Kind::Mebibyte, "floor of mebibytes"),
-        one("plugbus, blocking", Kind::Mebibyte, "blocking mebibytes"),
-        one("plugbus, async", Kind::Mebibyte, "async mebibytes"),
+        one("raw Unix socket", Kind::Mebibyte { made: false }, "floor of mebibytes"),
+        one("plugbus, blocking", Kind::Mebibyte { made: false }, "blocking mebibytes"),
+        one("plugbus, async", Kind::Mebibyte { made: false }, "async mebibytes"),
+        one("plugbus, blocking, made for each call", Kind::Mebibyte { made: true }, "blocking made mebibytes"),
+        one("plugbus, async, made for each call", Kind::Mebibyte { made: true }, "async made mebibytes"),
     ];
     // Nothing but an async caller can have many calls under way on one thread.
     all.iter_mut().filter(|one| one.name.ends_with("async") || one.name.ends_with("async**")).for_each(|one| {
-        one.many = one.kind != Kind::Mebibyte;
+        one.many = one.kind.is_of_calls();
     });
     all
 }
@@ -57,6 +60,8 @@ pub(crate) fn play(role: &str) {
         "async" => wish.on_tokio(&Plugin::start(root.path()), root.path(), "text.revert"),
         "blocking mebibytes" => blocking(&mebibytes(root.path()), root.path(), "bench.mebibyte", &wish),
         "async mebibytes" => wish.on_tokio(&mebibytes(root.path()), root.path(), "bench.mebibyte"),
+        "blocking made mebibytes" => blocking(&mebibytes(root.path()), root.path(), "bench.made", &wish),
+        "async made mebibytes" => wish.on_tokio(&mebibytes(root.path()), root.path(), "bench.made"),
         _ => assert!(items::play(role, root.path()), "no such role: {role}"),
     }
 }
@@ -114,9 +119,12 @@ fn blocking(_plugin: &Plugin, root: &Path, method: &str, wish: &Wish) {
 
 /// This program as a plugin made with the SDK.
 fn mebibyte_plugin() {
-    let text = "x".repeat(MEBIBYTE);
-    let mebibyte = move |_: String| Ok::<_, plugin::Failure>(text.clone());
-    plugin::Plugin::new("bench", "1.0.0").method("mebibyte", "A mebibyte.", mebibyte).serve().unwrap();
+    let text: Arc<str> = "x".repeat(MEBIBYTE).into();
+    let own = Arc::clone(&text);
+    let mebibyte = move |_: String| Ok::<_, plugin::Failure>(Arc::clone(&own));
+    let made = move |_: String| Ok::<_, plugin::Failure>(text.to_string());
+    let plugin = plugin::Plugin::new("bench", "1.0.0").method("mebibyte", "One that is there.", mebibyte);
+    plugin.method("made", "One that is made for each call.", made).serve().unwrap();
 }
 
 fn mebibytes(root: &Path) -> Plugin {

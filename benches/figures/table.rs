@@ -49,7 +49,7 @@ fn calls(all: &[Contestant]) {
 }
 
 fn mebibytes(all: &[Contestant]) {
-    let them: Vec<_> = all.iter().filter(|one| one.kind == Kind::Mebibyte).collect();
+    let them: Vec<_> = all.iter().filter(|one| matches!(one.kind, Kind::Mebibyte { .. })).collect();
     head(&["a result of 1 MiB", "of the raw socket, free", "of the raw socket, one core", "free", "one core"]);
     for one in &them {
         let mut cells = vec![one.name.to_owned()];

@@ -4,8 +4,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-/// From here on a buffer is kept, and a message is worth one.
-pub(crate) const LARGE: usize = 64 * 1024;
+use crate::wire::LARGE;
 
 /// A larger one is given back to the system.
 pub(crate) const LARGEST: usize = 2 * 1024 * 1024;

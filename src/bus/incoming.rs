@@ -1,12 +1,11 @@
 //! A message that was received and waits for its answer, on either lane.
 
-use std::borrow::Cow;
 use std::future::Future;
 
 #[cfg(target_os = "linux")]
 use super::direct;
 use super::trace::{Exchange, Way};
-use super::{Body, Peer, nng};
+use super::{Body, Outgoing, Peer, nng};
 
 /// A message that waits for its answer; dropped without one, the other side gets none.
 #[derive(Debug)]
@@ -79,7 +78,7 @@ impl Incoming {
     }
 
     /// As [`reply`](Self::reply) with one after the other, without a copy of the second where the lane can do without.
-    pub fn reply_with(self, mut head: Vec<u8>, rest: Vec<u8>) {
+    pub fn reply_with(self, mut head: Vec<u8>, rest: Outgoing<'static>) {
         #[cfg(target_os = "linux")]
         if !rest.is_empty()
             && !self.exchange.is_shown()
@@ -91,7 +90,7 @@ impl Incoming {
         self.send(head.into());
     }
 
-    fn send(self, body: Cow<'_, [u8]>) {
+    fn send(self, body: Outgoing<'_>) {
         self.exchange.show(Way::Out, self.peer(), &body);
         match self.on {
             #[cfg(target_os = "linux")]

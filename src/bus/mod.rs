@@ -21,6 +21,7 @@ mod guests;
 mod incoming;
 mod lane;
 mod nng;
+mod outgoing;
 mod peer;
 mod process_id;
 mod redial;
@@ -56,6 +57,7 @@ pub use incoming::Incoming;
 #[cfg(feature = "supervisor")]
 pub(crate) use lane::LANE;
 pub use lane::Lane;
+pub use outgoing::Outgoing;
 pub use peer::{Peer, PeerEvent};
 pub use process_id::ProcessId;
 pub use roles::{Farewell, Replier, Requester, Turn};

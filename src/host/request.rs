@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument as _;
 
 mod answer;
+mod text;
 mod tried;
 
 use self::answer::{Answer, Refused};
@@ -98,9 +99,7 @@ impl<'a> Request<'a> {
         R: DeserializeOwned,
         P: Serialize + ?Sized,
     {
-        let answer = self.exchange(params).await?.value()?;
-        let result = Raw::checked_before(answer.result()).to();
-        result.map_err(|error| CallError::Reply { plugin: answer.plugin, error })
+        self.exchange(params).await?.value()?.read()
     }
 
     /// As [`call`](Self::call), but leaves the result as one MessagePack value.
@@ -245,7 +244,7 @@ impl<'a> Request<'a> {
         };
         drop(counted);
         match reply {
-            Ok(body) => Answer::read(card, link, body, (self.timeout, self.waits)),
+            Ok(body) => Answer::of(card, link, body, (self.timeout, self.waits)),
             Err(RequestError::NotSent) if Instant::now() >= deadline => Err(self.unreachable(card).into()),
             Err(RequestError::NotSent) => Err(Refused::NotSent),
             Err(error) => Err(self.failed(card, error).into()),

@@ -9,10 +9,8 @@ use serde::de::DeserializeOwned;
 use super::handler::Outcome;
 use super::schema;
 use super::stream::{Input, Items, Line, Source};
-use crate::wire::{Code, CodecError, Fault, MAX_MESSAGE, Raw, Reply, Schema, to_vec};
-
-/// From here on a text is sent as it is, in bytes; the lane's `buffers::LARGE`, which is on Linux alone.
-const LARGE: usize = 64 * 1024;
+use crate::bus::Outgoing;
+use crate::wire::{Code, CodecError, Fault, LARGE, MAX_MESSAGE, Raw, Reply, Schema, to_vec};
 
 /// The reply of a method that succeeded.
 #[derive(Debug)]
@@ -20,7 +18,7 @@ pub struct Encoded {
     /// All of it, or what stands before the text.
     pub(super) head: Vec<u8>,
     /// A large text that was the result, or nothing.
-    pub(super) text: Vec<u8>,
+    pub(super) text: Outgoing<'static>,
 }
 
 impl Encoded {
@@ -31,7 +29,7 @@ impl Encoded {
 
 impl From<Vec<u8>> for Encoded {
     fn from(head: Vec<u8>) -> Self {
-        Self { head, text: Vec::new() }
+        Self { head, text: Outgoing::default() }
     }
 }
 
@@ -87,6 +85,8 @@ impl<T: DeserializeOwned + 'static> Argument for Input<T> {
 }
 
 /// What a method may give: anything serde can write, or [`Items`], one by one.
+///
+/// A text of 64 KiB or more is sent without a copy of it: a `String`, or an `Arc<str>` that the plugin goes on holding.
 pub trait Output: Sized + 'static {
     /// Whether it goes item by item.
     #[doc(hidden)]
@@ -148,10 +148,15 @@ impl<T: 'static> Output for Items<T> {
 
 /// Takes a large text out, for which the lane needs no copy.
 fn as_it_is(result: &mut dyn Any) -> Option<Encoded> {
-    let result = result.downcast_mut::<Option<String>>()?;
-    let text = result.take_if(|text| (LARGE..=MAX_MESSAGE).contains(&text.len()))?;
+    let is_worth_it = |text: &str| (LARGE..=MAX_MESSAGE).contains(&text.len());
+    let text = if let Some(text) = result.downcast_mut::<Option<String>>() {
+        Outgoing::Owned(text.take_if(|text| is_worth_it(text))?.into_bytes())
+    } else {
+        let text = result.downcast_mut::<Option<Arc<str>>>()?;
+        Outgoing::Shared(text.take_if(|text| is_worth_it(text))?)
+    };
     let length = text.len().try_into().unwrap_or(u32::MAX);
-    Some(Encoded { head: Reply::encode_before_text(length), text: text.into_bytes() })
+    Some(Encoded { head: Reply::encode_before_text(length), text })
 }
 
 fn no_result(error: &CodecError) -> Fault {
@@ -166,10 +171,14 @@ mod tests {
     fn a_large_text_is_not_copied_and_its_reply_is_the_same() {
         for length in [1, LARGE - 1, LARGE, 3 * LARGE, MAX_MESSAGE + 1] {
             let text = "x".repeat(length);
-            let (at, whole) = (text.as_ptr(), Reply::encode_result(&text).unwrap());
-            let Encoded { head, text } = text.into_reply().unwrap();
-            assert_eq!(text.as_ptr() == at, (LARGE..=MAX_MESSAGE).contains(&length), "{length}");
-            assert!([head, text].concat() == whole, "{length}");
+            let whole = Reply::encode_result(&text).unwrap();
+            let is_as_it_was = |at: *const u8, Encoded { head, text }: Encoded| {
+                assert_eq!(text.as_ptr() == at, (LARGE..=MAX_MESSAGE).contains(&length), "{length}");
+                assert!([&head[..], &text].concat() == whole, "{length}");
+            };
+            let shared: Arc<str> = text.as_str().into();
+            is_as_it_was(shared.as_ptr(), Arc::clone(&shared).into_reply().unwrap());
+            is_as_it_was(text.as_ptr(), text.into_reply().unwrap());
         }
     }
 

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 /// The largest message, in bytes, in either direction: 16 MiB.
 pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
+/// From here on, in bytes, memory is worth being used again, and a text being sent and read without a copy: measured.
+#[cfg(any(target_os = "linux", feature = "host", feature = "plugin"))]
+pub(crate) const LARGE: usize = 64 * 1024;
+
 /// How deep arrays and maps may nest. A JSON document by hand is rarely deeper than 20.
 pub const MAX_DEPTH: usize = 128;
 
@@ -107,6 +111,13 @@ impl<'a> Raw<'a> {
         };
         let text = self.0.get(head..).and_then(|text| std::str::from_utf8(text).ok());
         text.ok_or(CodecError::Expected("a string"))
+    }
+
+    /// How long the text is that this value is, where it is as long as that at least.
+    #[cfg(feature = "host")]
+    pub(crate) fn text_of(self, least: usize) -> Option<usize> {
+        let length = self.0.len().checked_sub(5).filter(|length| *length >= least)?;
+        (self.marker() == Marker::Str32).then_some(length)
     }
 
     pub(super) fn bool(self) -> Result<bool, CodecError> {

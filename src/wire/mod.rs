@@ -19,6 +19,8 @@ mod trail;
 mod version;
 
 pub use call::{DEFAULT_TTL, MAX_TTL, Reply, Request, RequestHead};
+#[cfg(any(target_os = "linux", feature = "host", feature = "plugin"))]
+pub(crate) use codec::LARGE;
 pub use codec::{CodecError, MAX_DEPTH, MAX_MESSAGE, Raw, from_slice, to_vec};
 pub use fault::{Code, Fault};
 pub use method::{MethodInfo, Schema, Streams, builtin};

@@ -3,7 +3,6 @@
 //! One thread at a time reads it and hands its requests out (`claim`). Replies come from any thread: they go out at
 //! once, except that those made on the claiming thread itself are gathered until it has nothing left to hand out.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
@@ -22,7 +21,7 @@ use super::lock;
 use super::outbound::{GATHERED, Outbound};
 use super::socket::{self, Wait};
 use super::spin::Spin;
-use crate::bus::{Body, Peer};
+use crate::bus::{Body, Outgoing, Peer};
 
 /// A reply of more than this is not copied to those that wait.
 pub(super) const LARGE: usize = 16 * 1024;
@@ -255,7 +254,7 @@ impl Connection {
     }
 
     /// Writes a reply, or lets it wait for those that follow.
-    pub(super) fn reply(&self, header: &[u8], body: Cow<'_, [u8]>) -> Flushed {
+    pub(super) fn reply(&self, header: &[u8], body: Outgoing<'_>) -> Flushed {
         let mut outbound = lock(&self.outbound);
         if outbound.closed {
             return Flushed::Done;

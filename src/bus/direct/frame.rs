@@ -40,6 +40,9 @@ const MAX_FRAME: usize = MAX_MESSAGE + 4 * MAX_IDS;
 /// What is allocated for a message before its first byte is there; then it grows with what has come.
 const FIRST_STEP: usize = 64 * 1024;
 
+/// As many times what has come is allocated next; a mebibyte with what stands before it is there in two steps.
+const GROWTH: usize = 4;
+
 /// The peer does not speak the protocol; its connection is of no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
@@ -139,7 +142,7 @@ impl Decoder {
     pub(super) fn room(&mut self) -> Option<&mut Vec<u8>> {
         match &mut self.state {
             State::Message { bytes, length } if *length - bytes.len() >= FIRST_STEP => {
-                reserve(bytes, *length, 1);
+                reserve(bytes, *length, FIRST_STEP);
                 Some(bytes)
             }
             _ => None,
@@ -159,8 +162,8 @@ impl Decoder {
 /// Memory follows what has come, not what was promised; a whole message is allocated once.
 fn reserve(bytes: &mut Vec<u8>, length: usize, coming: usize) {
     let missing = length - bytes.len();
-    if bytes.capacity() - bytes.len() < coming.max(1) {
-        bytes.reserve_exact(missing.min(coming.max(FIRST_STEP).max(bytes.len() * 3)));
+    if bytes.capacity() - bytes.len() < coming {
+        bytes.reserve_exact(missing.min(coming.max(FIRST_STEP).max(bytes.len() * GROWTH)));
     }
 }
 

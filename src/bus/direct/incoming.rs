@@ -1,6 +1,5 @@
 //! A request that was handed out, on its way to its answer.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,7 +7,7 @@ use tokio::sync::watch;
 
 use super::connection::Connection;
 use super::crew::Crew;
-use crate::bus::{Body, Peer};
+use crate::bus::{Body, Outgoing, Peer};
 
 /// A request that waits for its answer; dropped without one, the other side gets none.
 #[derive(Debug)]
@@ -37,16 +36,16 @@ impl Incoming {
         self.connection.gone.subscribe()
     }
 
-    pub(in crate::bus) fn reply(self, body: Cow<'_, [u8]>) {
+    pub(in crate::bus) fn reply(self, body: Outgoing<'_>) {
         self.send(self.body.header(), body);
     }
 
     /// As [`reply`](Self::reply) with one after the other: to a connection, the head is more of what stands before a body.
-    pub(in crate::bus) fn reply_in_two(self, head: &[u8], rest: Vec<u8>) {
-        self.send(&[self.body.header(), head].concat(), rest.into());
+    pub(in crate::bus) fn reply_in_two(self, head: &[u8], rest: Outgoing<'_>) {
+        self.send(&[self.body.header(), head].concat(), rest);
     }
 
-    fn send(&self, header: &[u8], body: Cow<'_, [u8]>) {
+    fn send(&self, header: &[u8], body: Outgoing<'_>) {
         let flushed = self.connection.reply(header, body);
         self.crew.flushed(&self.connection, flushed);
     }

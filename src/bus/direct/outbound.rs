@@ -1,13 +1,12 @@
 //! What a connection of a replier has to write: small replies in one piece, each large one as it is.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::thread::ThreadId;
 use std::time::Instant;
 
 use super::connection::LARGE;
 use super::frame;
-use crate::bus::buffers;
+use crate::bus::{Outgoing, buffers};
 
 /// Gathered replies go out when they are this many bytes, for the other side to start reading.
 pub(super) const GATHERED: usize = 64 * 1024;
@@ -17,7 +16,7 @@ const KEPT: usize = 4 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    pieces: VecDeque<Vec<u8>>,
+    pieces: VecDeque<Outgoing<'static>>,
     /// Of the first piece.
     written: usize,
     /// In all pieces.
@@ -47,7 +46,7 @@ impl Outbound {
     }
 
     /// Has a reply wait of which that much has been written; if any, nothing else waits.
-    pub(super) fn push(&mut self, header: &[u8], body: Cow<'_, [u8]>, written: usize) {
+    pub(super) fn push(&mut self, header: &[u8], body: Outgoing<'_>, written: usize) {
         let head = frame::head(header.len() + body.len());
         let before = head.len() + header.len();
         if written < before {
@@ -65,9 +64,9 @@ impl Outbound {
                 self.written = written.saturating_sub(before);
             }
             self.bytes += body.len();
-            self.pieces.push_back(body.into_owned());
+            self.pieces.push_back(body.into_kept());
             self.sealed = true;
-        } else if let Cow::Owned(body) = body {
+        } else if let Outgoing::Owned(body) = body {
             buffers::give(body);
         }
     }
@@ -77,10 +76,10 @@ impl Outbound {
             return;
         }
         if self.sealed || self.pieces.back().is_none_or(|last| last.len() >= GATHERED) {
-            self.pieces.push_back(std::mem::take(&mut self.spare));
+            self.pieces.push_back(std::mem::take(&mut self.spare).into());
             self.sealed = false;
         }
-        if let Some(last) = self.pieces.back_mut() {
+        if let Some(Outgoing::Owned(last)) = self.pieces.back_mut() {
             last.extend_from_slice(bytes);
             self.bytes += bytes.len();
         }
@@ -94,18 +93,20 @@ impl Outbound {
     pub(super) fn wrote(&mut self, bytes: usize) {
         self.written += bytes;
         if self.pieces.front().is_some_and(|piece| piece.len() <= self.written)
-            && let Some(mut piece) = self.pieces.pop_front()
+            && let Some(piece) = self.pieces.pop_front()
         {
             self.bytes -= piece.len();
             self.written = 0;
             if self.pieces.is_empty() {
                 self.sealed = false;
             }
-            if piece.capacity() <= KEPT {
-                piece.clear();
-                self.spare = piece;
-            } else {
-                buffers::give(piece);
+            match piece {
+                Outgoing::Owned(mut piece) if piece.capacity() <= KEPT => {
+                    piece.clear();
+                    self.spare = piece;
+                }
+                Outgoing::Owned(piece) => buffers::give(piece),
+                Outgoing::Borrowed(_) | Outgoing::Shared(_) => {}
             }
         }
     }
@@ -133,7 +134,10 @@ mod tests {
             let now = next.len().min(step);
             rest.extend_from_slice(&next[..now]);
             outbound.wrote(now);
-            assert_eq!(outbound.waiting(), outbound.pieces.iter().map(Vec::len).sum::<usize>() - outbound.written);
+            assert_eq!(
+                outbound.waiting(),
+                outbound.pieces.iter().map(|piece| piece.len()).sum::<usize>() - outbound.written
+            );
         }
         rest
     }
@@ -143,8 +147,11 @@ mod tests {
         let large = vec![7; 3 * LARGE];
         for step in [1_000, GATHERED, 10 * GATHERED] {
             let mut outbound = Outbound::default();
-            let bodies = [&b"a"[..], b"", &large, &large, b"behind", &large[..LARGE], b"last"];
-            bodies.iter().for_each(|body| outbound.push(HEADER, (*body).into(), 0));
+            let bodies = [&b"a"[..], b"", &large, &large, b"behind", &large[..LARGE], &large, b"last"];
+            for (body, shared) in bodies.iter().zip([false, true, false, true, true, false, false, true]) {
+                let text = str::from_utf8(body).unwrap().into();
+                outbound.push(HEADER, if shared { Outgoing::Shared(text) } else { (*body).into() }, 0);
+            }
             assert!(rest(outbound, step) == bodies.iter().flat_map(|body| frame(body)).collect::<Vec<_>>());
         }
     }

@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Waits;
+use serde::de::DeserializeOwned;
+
+use super::{Waits, text};
 use crate::bus::{Body, Card};
 use crate::host::CallError;
 use crate::host::links::Held;
@@ -40,7 +42,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn read(card: &Card, link: &Held<'_>, body: Body, asks: (Duration, Waits)) -> Result<Self, Refused> {
+    pub(super) fn of(card: &Card, link: &Held<'_>, body: Body, asks: (Duration, Waits)) -> Result<Self, Refused> {
         let fault = match Reply::decode(&body) {
             Ok(Reply::Result(result)) => {
                 let result = result.range_in(&body);
@@ -76,6 +78,15 @@ impl Answer {
             (Some((line, _)), _) => Reader::new(line),
             (None, result) => Reader::of_value(self.plugin, self.body, result.unwrap_or_default()),
         }
+    }
+
+    /// The result as a type of the caller's.
+    pub(super) fn read<R: DeserializeOwned>(self) -> Result<R, CallError> {
+        let read = match self.result {
+            Some(result) => text::read(self.body, result),
+            None => Raw::NIL.to(),
+        };
+        read.map_err(|error| CallError::Reply { plugin: self.plugin, error })
     }
 
     pub(super) fn result(&self) -> &[u8] {

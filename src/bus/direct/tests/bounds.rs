@@ -61,9 +61,9 @@ fn a_message_that_waits_behind_a_slow_one_has_all_its_time() {
     let (later, when_later) = mpsc::channel::<()>();
     assert!(when_later.recv_timeout(Duration::from_secs(3)).is_err());
     drop(later);
-    first.reply(b"1".into());
+    first.reply(b"1"[..].into());
     let second = block_on(replier.next()).unwrap();
-    second.reply(b"2".into());
+    second.reply(b"2"[..].into());
     raw.0.write_all(&large[1000..]).unwrap();
     let third = block_on(replier.next()).unwrap();
     assert_eq!(third.body().len(), 300_000);
