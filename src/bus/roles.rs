@@ -1,7 +1,7 @@
 //! REQ and REP as the layers above see them, on the lane that was picked.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
 use super::direct;
@@ -96,14 +96,14 @@ impl Requester {
         let exchange = self.asks(body);
         let reply = match &self.on {
             #[cfg(target_os = "linux")]
-            RequesterOn::Direct(requester) => requester.request(body, timeout, None).await,
+            RequesterOn::Direct(requester) => requester.request(body, direct::deadline(timeout), None).await,
             RequesterOn::Nng(requester) => requester.request(body, timeout, None).await,
         };
         self.is_told(exchange, &reply);
         reply
     }
 
-    /// As [`request`](Self::request), but the other side is told when the future is dropped before the reply came.
+    /// As [`request`](Self::request), up to that moment, but the other side is told when the future is dropped before the reply came.
     ///
     /// What it is told is then sent behind the request; nobody waits for an answer to that.
     ///
@@ -115,7 +115,7 @@ impl Requester {
     pub async fn request_or_tell(
         &self,
         body: &[u8],
-        timeout: Duration,
+        deadline: Instant,
         farewell: Farewell<'_>,
     ) -> Result<Body, RequestError> {
         let exchange = self.asks(body);
@@ -126,8 +126,11 @@ impl Requester {
         };
         let reply = match &self.on {
             #[cfg(target_os = "linux")]
-            RequesterOn::Direct(requester) => requester.request(body, timeout, Some(farewell)).await,
-            RequesterOn::Nng(requester) => requester.request(body, timeout, Some(farewell)).await,
+            RequesterOn::Direct(requester) => requester.request(body, deadline, Some(farewell)).await,
+            RequesterOn::Nng(requester) => {
+                let timeout = deadline.saturating_duration_since(Instant::now());
+                requester.request(body, timeout, Some(farewell)).await
+            }
         };
         self.is_told(exchange, &reply);
         reply

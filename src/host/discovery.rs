@@ -1,6 +1,6 @@
 //! Which plugins are there, by their cards alone.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
@@ -105,7 +105,7 @@ fn lock(desk: &Mutex<Option<Reading>>) -> MutexGuard<'_, Option<Reading>> {
 #[derive(Debug)]
 pub(super) struct Cards {
     all: Vec<Listed>,
-    offering: HashMap<String, Vec<usize>>,
+    offering: BTreeMap<String, Vec<usize>>,
 }
 
 /// A card, and the connection to its instance once one was made.
@@ -125,7 +125,7 @@ impl Deref for Listed {
 
 impl Cards {
     pub(super) fn new(all: Vec<Card>) -> Self {
-        let mut offering = HashMap::<_, Vec<_>>::new();
+        let mut offering = BTreeMap::<_, Vec<_>>::new();
         for (at, card) in all.iter().enumerate() {
             for method in &card.methods {
                 let those = offering.entry(method.name.clone()).or_default();

@@ -77,6 +77,15 @@ impl Deref for Held<'_> {
     }
 }
 
+impl<'a> Chosen<'a> {
+    /// The only one of these, where its link is at hand: without the lock that every call would want.
+    pub(super) fn only(mut candidates: impl Iterator<Item = &'a Listed>) -> Option<Self> {
+        let (card, None) = (candidates.next()?, candidates.next()) else { return None };
+        let link = card.link.get().filter(|link| link.is_usable())?;
+        Some(Self { card, link: Held::Listed(link) })
+    }
+}
+
 /// Counts a call for as long as it is under way.
 pub(super) struct InFlight<'a>(&'a Link);
 
@@ -89,13 +98,6 @@ impl Links {
         &self,
         candidates: impl Iterator<Item = &'a Listed> + Clone,
     ) -> Result<Option<Chosen<'a>>, BusError> {
-        // One alone needs no choice, and none of the lock that every call would want.
-        let mut first_two = candidates.clone();
-        if let (Some(card), None) = (first_two.next(), first_two.next())
-            && let Some(link) = card.link.get().filter(|link| link.is_usable())
-        {
-            return Ok(Some(Chosen { card, link: Held::Listed(link) }));
-        }
         let mut known = self.lock();
         known.forget_refusals();
         let candidates = candidates.filter(|card| !known.leaving.contains(&card.instance));

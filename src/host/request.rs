@@ -25,6 +25,9 @@ use crate::wire::{Code, Fault, Protocols, Raw, RequestHead, Trail, from_slice};
 /// What a call may take unless its caller says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// As good as no timeout, and no overflow.
+const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
 /// A call in the making.
 #[derive(Debug, Clone, Copy)]
 #[must_use = "nothing is sent before `call`"]
@@ -173,19 +176,22 @@ impl<'a> Request<'a> {
     async fn attempts<P: Serialize + ?Sized>(self, params: &P, tried: &mut Tried) -> Result<Answer, CallError> {
         let shared = &self.bus.shared;
         let (mut now, mut age) = (Instant::now(), Age::Recent);
-        let deadline = now + self.timeout;
+        let deadline = now + self.timeout.min(LONGEST);
         loop {
             let cards = shared.discovery.cards(age, now)?;
             let target = self.target.resolve(&cards);
-            let unambiguous = target.check_unambiguous(&cards);
-            let candidates = target.candidates(&cards).filter(|card| tried.may_take_it(card));
-            let chosen = shared.links.least_busy(candidates)?;
-            if age == Age::Recent && (unambiguous.is_err() || chosen.is_none()) {
-                // Before anybody is told so, or waits.
-                (now, age) = (Instant::now(), Age::Now);
-                continue;
+            let mut chosen = Chosen::only(target.candidates(&cards)).filter(|only| tried.may_take_it(only.card));
+            if chosen.is_none() {
+                let unambiguous = target.check_unambiguous(&cards);
+                let candidates = target.candidates(&cards).filter(|card| tried.may_take_it(card));
+                chosen = shared.links.least_busy(candidates)?;
+                if age == Age::Recent && (unambiguous.is_err() || chosen.is_none()) {
+                    // Before anybody is told so, or waits.
+                    (now, age) = (Instant::now(), Age::Now);
+                    continue;
+                }
+                unambiguous?;
             }
-            unambiguous?;
             let Some(chosen) = chosen else {
                 if let Some(busy) = tried.busy.take() {
                     return Err(busy);
@@ -239,7 +245,7 @@ impl<'a> Request<'a> {
         let request = head.encode(params).map_err(CallError::Params)?;
         let counted = link.begin();
         let reply = match &id {
-            Some(id) => link.requester.request_or_tell(&request, left, &|| call_id::cancel(id.as_str())).await,
+            Some(id) => link.requester.request_or_tell(&request, deadline, &|| call_id::cancel(id.as_str())).await,
             None => link.requester.request_blocking(&request, left),
         };
         drop(counted);

@@ -219,6 +219,17 @@ async fn the_blocking_twin_needs_no_runtime() {
     std::thread::spawn(calls).join().unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn any_timeout_will_do() {
+    let mut served = Served::new();
+    served.add("text");
+    let (bus, path) = (served.bus(), served.directory().path().to_path_buf());
+    let shout = bus.request("shout").timeout(Duration::MAX).call::<String, _>("hello");
+    assert_eq!(shout.await.unwrap(), "HELLO");
+    let calls = move || blocking::Bus::at(path)?.request("shout").timeout(Duration::MAX).call::<String, _>("hello");
+    assert_eq!(std::thread::spawn(calls).join().unwrap().unwrap(), "HELLO");
+}
+
 #[test]
 fn no_bus_says_how_to_start_one() {
     let root = tempfile::tempdir().unwrap();

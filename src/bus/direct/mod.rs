@@ -41,7 +41,7 @@ pub(crate) use frame::take_apart;
 pub(super) use incoming::Incoming;
 pub(super) use publisher::Publisher;
 pub(super) use replier::Replier;
-pub(super) use requester::Requester;
+pub(super) use requester::{Requester, deadline};
 pub(super) use respondent::{Asked, Respondent};
 pub(super) use subscriber::Subscriber;
 pub(super) use surveyor::Surveyor;

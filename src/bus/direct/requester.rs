@@ -70,10 +70,10 @@ impl Requester {
     pub(in crate::bus) async fn request(
         &self,
         body: &[u8],
-        timeout: Duration,
+        deadline: Instant,
         farewell: Option<Farewell<'_>>,
     ) -> Outcome {
-        let deadline = check(body, timeout)?;
+        check(body)?;
         if let Some(pending) = Home::remembered().and_then(|home| self.first(home)) {
             return Waiting::new(pending, body, deadline, farewell).await;
         }
@@ -89,7 +89,8 @@ impl Requester {
     }
 
     pub(in crate::bus) fn request_blocking(&self, body: &[u8], timeout: Duration) -> Outcome {
-        let deadline = check(body, timeout)?;
+        check(body)?;
+        let deadline = deadline(timeout);
         if let Some(pending) = self.first(Home::Threads) {
             return caller::request(pending, body, deadline);
         }
@@ -165,13 +166,15 @@ fn keep(connections: &mut Connections, home: Home, socket: OwnedFd) -> Arc<Pendi
     pending
 }
 
-fn check(body: &[u8], timeout: Duration) -> Result<Instant, RequestError> {
+/// When that time is over.
+pub(in crate::bus) fn deadline(timeout: Duration) -> Instant {
     /// As good as no deadline, and no overflow.
     const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
-    if body.len() > MAX_MESSAGE {
-        return Err(RequestError::TooLarge(body.len()));
-    }
-    Ok(Instant::now() + timeout.min(LONGEST))
+    Instant::now() + timeout.min(LONGEST)
+}
+
+fn check(body: &[u8]) -> Result<(), RequestError> {
+    if body.len() > MAX_MESSAGE { Err(RequestError::TooLarge(body.len())) } else { Ok(()) }
 }
 
 fn unreachable(error: Errno) -> RequestError {

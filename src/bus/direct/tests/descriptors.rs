@@ -127,13 +127,14 @@ fn a_full_socket_that_cannot_be_watched_is_tried_again() {
     let large = vec![3; 4 << 20];
     let (mut quiet, _other_end) = UnixStream::pair().unwrap();
     thread::scope(|scope| {
-        let first = scope.spawn(|| block_on(requester.request(b"first", LONG, None)).map(drop));
+        let first = scope.spawn(|| block_on(requester.request(b"first", deadline(LONG), None)).map(drop));
         let mut raw = accept(&listener);
         let request = raw.receive().unwrap();
         raw.0.write_all(&[&head(request.len())[..], &request].concat()).unwrap();
         first.join().unwrap().unwrap();
         let scarcity = Scarcity::begin();
-        let call = scope.spawn(|| block_on(requester.request(&large, 3 * LONG, None)).map(|body| body.len()));
+        let call =
+            scope.spawn(|| block_on(requester.request(&large, deadline(3 * LONG), None)).map(|body| body.len()));
         // A part of it is there, and for now no more is read.
         raw.0.read_exact(&mut [0; HEAD]).unwrap();
         scarcity.is_quiet(&mut quiet);

@@ -13,6 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use super::crew::Limits;
+use super::deadline;
 use super::frame::{HEAD, REPLIER, REQUEST_ID, REQUESTER, head};
 use super::{Replier, Requester};
 use crate::bus::{Body, Endpoint, Guests, RequestError, block_on};
@@ -123,5 +124,8 @@ fn accept(listener: &UnixListener) -> Raw {
 type Way = fn(&Requester, &[u8], Duration) -> Result<Body, RequestError>;
 
 fn ways() -> [Way; 2] {
-    [|requester, body, timeout| block_on(requester.request(body, timeout, None)), Requester::request_blocking]
+    [
+        |requester, body, timeout| block_on(requester.request(body, deadline(timeout), None)),
+        Requester::request_blocking,
+    ]
 }

@@ -60,10 +60,10 @@ fn a_requester_outlives_the_runtime_it_was_used_on() {
     let requester = Requester::dial(&endpoint, None);
     for _ in 0..3 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        assert_eq!(*runtime.block_on(requester.request(b"a", LONG, None)).unwrap(), *b"a");
+        assert_eq!(*runtime.block_on(requester.request(b"a", deadline(LONG), None)).unwrap(), *b"a");
         // The first runtime is there, and nobody drives it.
         let another = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        assert_eq!(*another.block_on(requester.request(b"b", LONG, None)).unwrap(), *b"b");
+        assert_eq!(*another.block_on(requester.request(b"b", deadline(LONG), None)).unwrap(), *b"b");
     }
     assert_eq!(*requester.request_blocking(b"c", LONG).unwrap(), *b"c");
 }
