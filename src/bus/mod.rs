@@ -60,5 +60,5 @@ pub use lane::Lane;
 pub use outgoing::Outgoing;
 pub use peer::{Peer, PeerEvent};
 pub use process_id::ProcessId;
-pub use roles::{Farewell, Replier, Requester, Turn};
+pub use roles::{Farewell, IfSlow, Replier, Requester, Turn};
 pub use survey::{Answers, Publisher, Respondent, Subscriber, Surveyor};

@@ -1,6 +1,7 @@
 //! REQ and REP as the layers above see them, on the lane that was picked.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
@@ -280,6 +281,12 @@ impl Replier {
     }
 }
 
+/// What is to be done about a request that takes long.
+pub trait IfSlow: Send + Sync {
+    /// Called at most once, on another thread, while the request still runs.
+    fn is_slow(self: Arc<Self>);
+}
+
 /// The turn of a request that runs where it was read.
 #[derive(Debug)]
 pub struct Turn<'a>(
@@ -289,7 +296,7 @@ pub struct Turn<'a>(
 
 impl Turn<'_> {
     /// What to do, on another thread, when the request is found to take long.
-    pub fn if_slow(&self, then: impl FnOnce() + Send + 'static) {
+    pub fn if_slow(&self, then: Arc<dyn IfSlow>) {
         #[cfg(target_os = "linux")]
         self.0.if_slow(then);
         #[cfg(not(target_os = "linux"))]

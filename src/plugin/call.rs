@@ -23,28 +23,30 @@ use crate::wire::{Code, Fault, MAX_MESSAGE, Raw, Reply};
 /// A call that was accepted and may have to wait for its turn.
 pub(super) struct Call {
     pub(super) incoming: Incoming,
-    /// Where in the message they are; `None` where there are none.
-    pub(super) params: Option<Range<usize>>,
     pub(super) method: Arc<Method>,
     pub(super) ticket: Ticket,
+}
+
+/// What is needed to make a job of a call. It is done when the call has its turn: until then a call is only its bytes.
+pub(super) struct Unread {
+    /// Where in the message they are; `None` where there are none.
+    pub(super) params: Option<Range<usize>>,
     pub(super) context: Context,
 }
 
 impl Call {
     /// Runs the call, or what is left of it, and sends its reply.
     pub(super) async fn go_on(self, next: Next) {
-        let Self { incoming, params, method, mut ticket, context } = self;
+        let Self { incoming, method, mut ticket } = self;
         let (cancel, started, deadline) = (ticket.cancel(), ticket.started(), ticket.deadline());
         let departed = incoming.departed();
         let work = async {
-            // Read here, not before its turn: until then a call is only its bytes.
-            let read = || job(&incoming, params, &method, context);
             let (job, pass, timed) = match next {
-                Next::Wait(waiting) => {
+                Next::Wait(waiting, unread) => {
                     let pass = waiting.turn().await?;
-                    (read()?, pass, Some(Arc::clone(&method)))
+                    (job(&incoming, &method, unread)?, pass, Some(Arc::clone(&method)))
                 }
-                Next::Start(pass) => (read()?, pass, Some(Arc::clone(&method))),
+                Next::Start(pass, unread) => (job(&incoming, &method, unread)?, pass, Some(Arc::clone(&method))),
                 Next::Begin(job, pass) => (job, pass, Some(Arc::clone(&method))),
                 // Its next step says nothing about how long a call takes to get there.
                 Next::GoOn(job, pass) => (job, pass, None),
@@ -64,12 +66,7 @@ impl Call {
 }
 
 /// Reads the parameters.
-pub(super) fn job(
-    incoming: &Incoming,
-    params: Option<Range<usize>>,
-    method: &Method,
-    context: Context,
-) -> Result<Job, Fault> {
+pub(super) fn job(incoming: &Incoming, method: &Method, Unread { params, context }: Unread) -> Result<Job, Fault> {
     let params = params.and_then(|params| incoming.body().get(params)).map_or(Raw::NIL, Raw::checked_before);
     if !tracing::enabled!(target: "plugbus::call", tracing::Level::DEBUG) {
         return (method.prepare)(params, context, incoming);
@@ -101,9 +98,9 @@ pub(super) fn answer(incoming: Incoming, outcome: Outcome, method: &Method, star
 /// What is to be done of a call.
 pub(super) enum Next {
     /// All of it, when it has its turn.
-    Wait(Waiting),
+    Wait(Waiting, Unread),
     /// All of it.
-    Start(Pass),
+    Start(Pass, Unread),
     /// Its code, from the start.
     Begin(Job, Pass),
     /// The rest of its code.

@@ -15,10 +15,10 @@ use tokio::runtime::Handle;
 
 use super::admission::Pass;
 use super::builder::Method;
-use super::call::{Call, Next, answer, cancelled_by_caller, departed_caller, job, panicked_with, too_late};
+use super::call::{Call, Next, Unread, answer, cancelled_by_caller, departed_caller, job, panicked_with, too_late};
 use super::cancel::Cancel;
 use super::handler::{Job, Outcome};
-use crate::bus::{Incoming, Turn};
+use crate::bus::{IfSlow, Incoming, Turn};
 use crate::wire::Fault;
 
 /// A method that takes less is not worth a thread of its own.
@@ -52,6 +52,17 @@ struct Open {
     incoming: Mutex<Option<Incoming>>,
     method: Arc<Method>,
     started: Instant,
+    deadline: Instant,
+    cancel: Cancel,
+    runtime: Handle,
+}
+
+impl IfSlow for Open {
+    fn is_slow(self: Arc<Self>) {
+        self.method.pace.0.store(true, Ordering::Relaxed);
+        let runtime = self.runtime.clone();
+        runtime.spawn(self.watch_over());
+    }
 }
 
 impl Open {
@@ -64,16 +75,32 @@ impl Open {
             answer(incoming, outcome, &self.method, self.started);
         }
     }
+
+    /// Answers a call whose code goes on, as soon as nobody will wait for that.
+    async fn watch_over(self: Arc<Self>) {
+        let departed = self.incoming.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Incoming::departed);
+        let Some(departed) = departed else { return };
+        let fault = tokio::select! {
+            told = self.cancel.told() => match told {
+                true => cancelled_by_caller(),
+                // Its code has ended, and has answered.
+                false => return,
+            },
+            () = tokio::time::sleep_until(self.deadline.into()) => too_late(),
+            () = departed => departed_caller(),
+        };
+        self.cancel.tell();
+        self.answer(Err(fault));
+    }
 }
 
 impl Call {
     /// Begins the call here; what has to wait goes on elsewhere.
-    pub(super) fn run_here(mut self, pass: Pass, turn: &Turn<'_>, runtime: &Handle) {
+    pub(super) fn run_here(mut self, unread: Unread, pass: Pass, turn: &Turn<'_>, runtime: &Handle) {
         self.ticket.begins();
         // What the method may expect of any thread it is run on.
         let _entered = runtime.enter();
-        let context = self.context.clone();
-        match guarded(|| job(&self.incoming, self.params.clone(), &self.method, context)) {
+        match guarded(|| job(&self.incoming, &self.method, unread)) {
             Ok(Ok(job)) if self.method.pace.is_slow() => drop(runtime.spawn(self.go_on(Next::Begin(job, pass)))),
             Ok(Ok(job)) => self.begin(job, pass, turn, runtime),
             Ok(Err(fault)) | Err(fault) => {
@@ -84,15 +111,16 @@ impl Call {
 
     /// Runs a plain function to its end, an async method up to where it has to wait.
     fn begin(self, job: Job, pass: Pass, turn: &Turn<'_>, runtime: &Handle) {
-        let Self { incoming, params, method, ticket, context } = self;
-        let (incoming, started) = (Mutex::new(Some(incoming)), ticket.started());
-        let open = Arc::new(Open { incoming, method: Arc::clone(&method), started });
-        let (watched, deadline, cancel) = (Arc::clone(&open), ticket.deadline(), ticket.cancel());
-        let watching = runtime.clone();
-        turn.if_slow(move || {
-            watched.method.pace.0.store(true, Ordering::Relaxed);
-            watching.spawn(watch_over(watched, deadline, cancel));
+        let Self { incoming, method, ticket } = self;
+        let open = Arc::new(Open {
+            incoming: Mutex::new(Some(incoming)),
+            method: Arc::clone(&method),
+            started: ticket.started(),
+            deadline: ticket.deadline(),
+            cancel: ticket.cancel(),
+            runtime: runtime.clone(),
         });
+        turn.if_slow(Arc::<Open>::clone(&open));
         let mut running = match job {
             Job::Blocking(run) => {
                 open.answer(guarded(run).unwrap_or_else(Err));
@@ -107,7 +135,7 @@ impl Call {
             Ok(Poll::Pending) => match open.take() {
                 // It is polled again where it goes on, and then with somebody to wake.
                 Some(incoming) => {
-                    let call = Self { incoming, params, method, ticket, context };
+                    let call = Self { incoming, method, ticket };
                     runtime.spawn(call.go_on(Next::GoOn(Job::Async(running), pass)));
                 }
                 // Answered: nobody waits for it any more.
@@ -115,23 +143,6 @@ impl Call {
             },
         }
     }
-}
-
-/// Answers a call whose code goes on, as soon as nobody will wait for that.
-async fn watch_over(open: Arc<Open>, deadline: Instant, cancel: Cancel) {
-    let departed = open.incoming.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Incoming::departed);
-    let Some(departed) = departed else { return };
-    let fault = tokio::select! {
-        told = cancel.told() => match told {
-            true => cancelled_by_caller(),
-            // Its code has ended, and has answered.
-            false => return,
-        },
-        () = tokio::time::sleep_until(deadline.into()) => too_late(),
-        () = departed => departed_caller(),
-    };
-    cancel.tell();
-    open.answer(Err(fault));
 }
 
 /// A panic of the author's code ends that call and nothing else.

@@ -13,10 +13,10 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::admission::{Admission, Admitted, Limits};
+use super::admission::{Admission, Admitted, Limits, Pass, Waiting};
 use super::builder::{Method, Plugin};
 use super::builtin::{self, Then};
-use super::call::{Call, Next};
+use super::call::{Call, Next, Unread};
 use super::environment::Environment;
 use super::home::Home;
 use super::ledger::{Ledger, Ticket};
@@ -179,16 +179,18 @@ impl Desk {
                 incoming.reply(&reply);
             }
             Accepted::OfStream { asked, params, ttl } => asked.of(self.ledger.streams(), incoming, params, ttl),
-            Accepted::Run { method, params, ticket, trail, admitted } => {
+            Accepted::Run { method, params, ticket, trail, pass } => {
                 let (mut context, method) = (Context::new(&ticket, &self.home, trail), Arc::clone(method));
                 if method.info.streams.is_some() {
                     context.opens_stream(Life::new(&method.tally, ticket.started()));
                 }
-                let call = Call { incoming, params, method, ticket, context };
-                match (turn, admitted) {
-                    (Some(turn), Next::Start(pass)) => call.run_here(pass, turn, &self.runtime),
-                    (_, next) => drop(self.runtime.spawn(call.go_on(next))),
-                }
+                let (call, unread) = (Call { incoming, method, ticket }, Unread { params, context });
+                let next = match (turn, pass) {
+                    (Some(turn), Ok(pass)) => return call.run_here(unread, pass, turn, &self.runtime),
+                    (None, Ok(pass)) => Next::Start(pass, unread),
+                    (_, Err(waiting)) => Next::Wait(waiting, unread),
+                };
+                self.runtime.spawn(call.go_on(next));
             }
         }
     }
@@ -225,9 +227,9 @@ impl Desk {
             true => self.admission.admit_nested(),
             false => self.admission.admit(incoming.peer()),
         };
-        let admitted = match admitted {
-            Admitted::Now(pass) => Next::Start(pass),
-            Admitted::Waits(waiting) => Next::Wait(waiting),
+        let pass = match admitted {
+            Admitted::Now(pass) => Ok(pass),
+            Admitted::Waits(waiting) => Err(waiting),
             Admitted::Full => {
                 method.tally.count(Some(Code::Busy), Duration::ZERO);
                 return Accepted::Answer(Reply::encode_error(&self.admission.busy()), Then::Nothing);
@@ -238,7 +240,7 @@ impl Desk {
             return refuse(Code::Cancelled, "the call was cancelled before it began".into());
         }
         let params = request.params.range_in(incoming.body());
-        Accepted::Run { method, params, ticket, trail, admitted }
+        Accepted::Run { method, params, ticket, trail, pass }
     }
 
     fn no_method(&self, wrong: &str) -> String {
@@ -250,8 +252,19 @@ impl Desk {
 
 enum Accepted<'a> {
     Answer(Vec<u8>, Then),
-    OfStream { asked: Asked, params: Option<Range<usize>>, ttl: Duration },
-    Run { method: &'a Arc<Method>, params: Option<Range<usize>>, ticket: Ticket, trail: Trail, admitted: Next },
+    OfStream {
+        asked: Asked,
+        params: Option<Range<usize>>,
+        ttl: Duration,
+    },
+    Run {
+        method: &'a Arc<Method>,
+        params: Option<Range<usize>>,
+        ticket: Ticket,
+        trail: Trail,
+        /// Or what has to be waited for.
+        pass: Result<Pass, Waiting>,
+    },
 }
 
 fn refuse(code: Code, message: String) -> Accepted<'static> {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::codec::{CodecError, Fields, Once, Raw};
+use super::codec::{CodecError, Raw};
+use super::fields::{Fields, Once};
 use super::map_writer::MapWriter;
 use super::{Fault, Opened, PROTOCOL};
 
@@ -114,7 +115,7 @@ impl<'a> Request<'a> {
         };
         // In another version the other fields may be of other types: that it is another one comes first.
         let mut wrong = Ok(());
-        for field in Fields::of(Raw::new(bytes)?)? {
+        for field in Fields::of_message(bytes)? {
             let (key, value) = field?;
             wrong = wrong.and(read(key, value));
         }
@@ -152,7 +153,7 @@ impl<'a> Reply<'a> {
         let mut result = Once::new("result");
         let mut stream = Once::new("stream");
         let mut error = Once::new("error");
-        for field in Fields::of(Raw::new(bytes)?)? {
+        for field in Fields::of_message(bytes)? {
             let (key, value) = field?;
             match key {
                 "v" => version.set(value.uint()?)?,

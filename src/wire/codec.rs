@@ -51,7 +51,7 @@ pub enum CodecError {
 
 /// One complete, checked MessagePack value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Raw<'a>(&'a [u8]);
+pub struct Raw<'a>(pub(super) &'a [u8]);
 
 impl<'a> Raw<'a> {
     /// The value nil, which stands for a parameter or result that is left out.
@@ -172,16 +172,21 @@ pub(super) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Res
 }
 
 /// The length of the first value in `bytes`, walked without recursion.
-fn value_length(bytes: &[u8]) -> Result<usize, CodecError> {
+pub(super) fn value_length(bytes: &[u8]) -> Result<usize, CodecError> {
+    value_length_within(bytes, MAX_DEPTH)
+}
+
+/// As [`value_length`], of a value that may nest only so deep.
+pub(super) fn value_length_within(bytes: &[u8], depth: usize) -> Result<usize, CodecError> {
     match step(bytes, 0)? {
         // Most values hold no others; room for their levels would cost more than all the rest.
         (length, 0) => Ok(length),
-        (head, children) => walk(bytes, head, children),
+        (head, children) => walk(bytes, head, children, depth),
     }
 }
 
 /// The end of a value that holds `children` others, the first of them at `at`.
-fn walk(bytes: &[u8], mut at: usize, children: u64) -> Result<usize, CodecError> {
+fn walk(bytes: &[u8], mut at: usize, children: u64, depth: usize) -> Result<usize, CodecError> {
     // What is still to come on each level; a map counts twice. The walk ends when level 0 is done.
     let mut pending = [0u64; MAX_DEPTH + 1];
     pending[1] = children;
@@ -198,13 +203,13 @@ fn walk(bytes: &[u8], mut at: usize, children: u64) -> Result<usize, CodecError>
         (at, children) = step(bytes, at)?;
         if children > 0 {
             level += 1;
-            *pending.get_mut(level).ok_or(CodecError::TooDeep)? = children;
+            *pending[..=depth].get_mut(level).ok_or(CodecError::TooDeep)? = children;
         }
     }
 }
 
 /// Past the head of the value at `at`, and its own bytes: where that ends, and how many values it holds.
-fn step(bytes: &[u8], at: usize) -> Result<(usize, u64), CodecError> {
+pub(super) fn step(bytes: &[u8], at: usize) -> Result<(usize, u64), CodecError> {
     let marker = Marker::from_u8(*bytes.get(at).ok_or(CodecError::Truncated)?);
     let (skip, children) = extent(marker, bytes.get(at + 1..).unwrap_or_default())?;
     let end = (at + 1).checked_add(skip).filter(|end| *end <= bytes.len()).ok_or(CodecError::Truncated)?;
@@ -250,120 +255,6 @@ fn extent(marker: Marker, rest: &[u8]) -> Result<(usize, u64), CodecError> {
         Marker::Map32 => (4, 2 * length(4)?),
         Marker::Reserved => return Err(CodecError::Reserved),
     })
-}
-
-/// The fields of a map with string keys, in the order they stand.
-pub(super) struct Fields<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Fields<'a> {
-    pub(super) fn of(map: Raw<'a>) -> Result<Self, CodecError> {
-        let head = match Marker::from_u8(map.0[0]) {
-            Marker::FixMap(_) => 1,
-            Marker::Map16 => 3,
-            Marker::Map32 => 5,
-            _ => return Err(CodecError::Expected("a map with names")),
-        };
-        Ok(Self { rest: &map.0[head..] })
-    }
-
-    /// Refuses what is no map with names, wherever serde would take positions for them.
-    pub(super) fn check(map: Raw<'a>) -> Result<(), CodecError> {
-        Self::of(map)?.try_for_each(|field| field.map(drop))
-    }
-
-    /// The next key and value, whatever the key is; `None` at the end.
-    pub(super) fn pair(&mut self) -> Option<(Raw<'a>, Raw<'a>)> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        Some((self.value().ok()?, self.value().ok()?))
-    }
-
-    fn value(&mut self) -> Result<Raw<'a>, CodecError> {
-        let (value, rest) = self.rest.split_at(value_length(self.rest)?);
-        self.rest = rest;
-        Ok(Raw(value))
-    }
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(&'a str, Raw<'a>), CodecError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let mut field = || Ok((self.value()?.str()?, self.value()?));
-        Some(field())
-    }
-}
-
-/// The values of an array, in their order.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Elements<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Elements<'a> {
-    pub(super) fn of(array: Raw<'a>) -> Result<Self, CodecError> {
-        let head = match Marker::from_u8(array.0[0]) {
-            Marker::FixArray(_) => 1,
-            Marker::Array16 => 3,
-            Marker::Array32 => 5,
-            _ => return Err(CodecError::Expected("an array")),
-        };
-        Ok(Self { rest: &array.0[head..] })
-    }
-
-    /// Values one after the other, which were checked before.
-    pub(super) fn in_row(values: &'a [u8]) -> Self {
-        Self { rest: values }
-    }
-
-    /// The bytes of what is left.
-    pub(super) fn rest(self) -> &'a [u8] {
-        self.rest
-    }
-}
-
-impl<'a> Iterator for Elements<'a> {
-    type Item = Raw<'a>;
-
-    fn next(&mut self) -> Option<Raw<'a>> {
-        // It was walked as a part of its message: what is left begins with a whole value, or is nothing.
-        let (value, rest) = self.rest.split_at_checked(value_length(self.rest).ok()?)?;
-        self.rest = rest;
-        Some(Raw(value))
-    }
-}
-
-/// A field that may stand once: two of them could be read differently by two implementations.
-pub(super) struct Once<T> {
-    name: &'static str,
-    value: Option<T>,
-}
-
-impl<T> Once<T> {
-    pub(super) fn new(name: &'static str) -> Self {
-        Self { name, value: None }
-    }
-
-    pub(super) fn set(&mut self, value: T) -> Result<(), CodecError> {
-        match self.value.replace(value) {
-            None => Ok(()),
-            Some(_) => Err(CodecError::Twice(self.name)),
-        }
-    }
-
-    pub(super) fn get(self) -> Option<T> {
-        self.value
-    }
-
-    pub(super) fn need(self) -> Result<T, CodecError> {
-        self.value.ok_or(CodecError::Missing(self.name))
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::codec::{CodecError, Fields, Once, Raw};
+use super::codec::{CodecError, Raw};
+use super::fields::{Fields, Once};
 use super::map_writer::MapWriter;
 
 /// Why a plugin refused or failed a call: the closed set of protocol 1.

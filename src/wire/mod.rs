@@ -6,6 +6,7 @@
 mod call;
 mod codec;
 mod fault;
+mod fields;
 mod map_writer;
 mod method;
 mod name;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::codec::{CodecError, Elements, Fields, Once, Raw, to_vec};
+use super::codec::{CodecError, Raw, to_vec};
+use super::fields::{Elements, Fields, Once};
 use super::map_writer::MapWriter;
 use super::{Fault, PROTOCOL};
 

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::call::check_version;
-use super::codec::{CodecError, Fields, Once, Raw, to_vec};
+use super::codec::{CodecError, Raw, to_vec};
+use super::fields::{Fields, Once};
 use super::{MethodInfo, PROTOCOL};
 
 /// One survey round's question.
@@ -185,7 +186,7 @@ impl Answer {
         };
         // In another version the other fields may be of other types: that it is another one comes first.
         let mut wrong = Ok(());
-        for field in Fields::of(Raw::new(bytes)?)? {
+        for field in Fields::of_message(bytes)? {
             let (key, value) = field?;
             wrong = wrong.and(read(key, value));
         }

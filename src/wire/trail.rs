@@ -2,7 +2,8 @@
 
 use rmp::decode::read_array_len;
 
-use super::codec::{Fields, Raw};
+use super::codec::Raw;
+use super::fields::Fields;
 use super::map_writer::MapWriter;
 
 /// How deep calls may nest: a call that a call makes has depth 1.

@@ -25,6 +25,7 @@ use super::lock;
 use super::seats::Seats;
 use super::standby::Alarm;
 use super::staying::Staying;
+use crate::bus::IfSlow;
 use crate::bus::counterpart::Counterpart;
 
 /// What runs a request where it was read.
@@ -98,7 +99,7 @@ pub(super) struct Post {
     pub(super) busy: bool,
     /// Set for as long as the worker holds its claim; taken from one that holds it too long.
     pub(super) connection: Option<Arc<Connection>>,
-    pub(super) if_slow: Option<Box<dyn FnOnce() + Send>>,
+    pub(super) if_slow: Option<Arc<dyn IfSlow>>,
 }
 
 impl std::fmt::Debug for Post {
@@ -113,8 +114,8 @@ pub(in crate::bus) struct Turn<'a>(pub(super) &'a Worker);
 
 impl Turn<'_> {
     /// What to do, on another thread, when the request is found to take long.
-    pub(in crate::bus) fn if_slow(&self, then: impl FnOnce() + Send + 'static) {
-        lock(&self.0.post).if_slow = Some(Box::new(then));
+    pub(in crate::bus) fn if_slow(&self, then: Arc<dyn IfSlow>) {
+        lock(&self.0.post).if_slow = Some(then);
     }
 }
 

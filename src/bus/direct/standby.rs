@@ -184,7 +184,7 @@ impl Crew {
         }
         drop(roster);
         if let Some(if_slow) = if_slow {
-            if_slow();
+            if_slow.is_slow();
         }
         Some((me, connection))
     }

@@ -4,6 +4,15 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use super::super::lock;
 use super::*;
+use crate::bus::IfSlow;
+
+struct Slow(mpsc::Sender<()>);
+
+impl IfSlow for Slow {
+    fn is_slow(self: Arc<Self>) {
+        self.0.send(()).unwrap();
+    }
+}
 
 #[test]
 fn a_request_that_takes_long_holds_nobody_up() {
@@ -15,8 +24,7 @@ fn a_request_that_takes_long_holds_nobody_up() {
     let released = Mutex::new(released);
     replier.attend(Box::new(move |incoming, turn| {
         if **incoming.body() == *b"long" {
-            let slow = slow.clone();
-            turn.if_slow(move || slow.send(()).unwrap());
+            turn.if_slow(Arc::new(Slow(slow.clone())));
             let _ = lock(&released).recv();
         }
         let body = incoming.body().to_vec();
