@@ -112,6 +112,8 @@ pub(super) struct Cards {
 #[derive(Debug)]
 pub(super) struct Listed {
     pub(super) card: Card,
+    /// Its plugin's name once more: each call takes one with it.
+    pub(super) plugin: Arc<str>,
     pub(super) link: OnceLock<Arc<Link>>,
 }
 
@@ -135,7 +137,8 @@ impl Cards {
                 }
             }
         }
-        let all = all.into_iter().map(|card| Listed { card, link: OnceLock::new() }).collect();
+        let listed = |card: Card| Listed { plugin: card.name.as_str().into(), card, link: OnceLock::new() };
+        let all = all.into_iter().map(listed).collect();
         Self { all, offering }
     }
 

@@ -45,7 +45,7 @@ pub(super) struct Link {
 
 /// The instance that gets a call.
 pub(super) struct Chosen<'a> {
-    pub(super) card: &'a Card,
+    pub(super) card: &'a Listed,
     pub(super) link: Held<'a>,
 }
 

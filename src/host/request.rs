@@ -142,7 +142,7 @@ impl<'a> Request<'a> {
         match self.exchange(&()).await? {
             Answer { line: Some((line, true)), .. } => Ok((Writer::new(Arc::clone(&line)), Reader::new(line))),
             answer => {
-                let plugin = answer.plugin.clone();
+                let plugin = answer.plugin.as_ref().into();
                 drop(answer.reader::<T>());
                 Err(CallError::Streams { plugin })
             }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{Waits, text};
 use crate::bus::{Body, Card};
 use crate::host::CallError;
+use crate::host::discovery::Listed;
 use crate::host::links::Held;
 use crate::host::stream::{Line, Reader};
 use crate::wire::{Code, CodecError, Protocols, Raw, Reply};
@@ -33,7 +34,7 @@ impl From<CallError> for Refused {
 
 /// A result, still in the message it came in.
 pub(super) struct Answer {
-    pub(super) plugin: String,
+    pub(super) plugin: Arc<str>,
     body: Body,
     /// `None` where it was left out.
     result: Option<Range<usize>>,
@@ -42,16 +43,16 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn of(card: &Card, link: &Held<'_>, body: Body, asks: (Duration, Waits)) -> Result<Self, Refused> {
+    pub(super) fn of(card: &Listed, link: &Held<'_>, body: Body, asks: (Duration, Waits)) -> Result<Self, Refused> {
         let fault = match Reply::decode(&body) {
             Ok(Reply::Result(result)) => {
                 let result = result.range_in(&body);
-                return Ok(Self { plugin: card.name.clone(), body, result, line: None });
+                return Ok(Self { plugin: Arc::clone(&card.plugin), body, result, line: None });
             }
             Ok(Reply::Error(fault)) => fault,
             Ok(Reply::Stream(opened)) => {
                 let line = (Arc::new(Line::new(opened.id, card, link.share(), asks)), opened.credit.is_some());
-                return Ok(Self { plugin: card.name.clone(), body, result: None, line: Some(line) });
+                return Ok(Self { plugin: Arc::clone(&card.plugin), body, result: None, line: Some(line) });
             }
             Err(error) => return Err(unreadable(card, error).into()),
         };
@@ -68,7 +69,7 @@ impl Answer {
             None => Ok(self),
             Some((line, _)) => {
                 line.close();
-                Err(CallError::Streams { plugin: self.plugin })
+                Err(CallError::Streams { plugin: self.plugin.as_ref().into() })
             }
         }
     }
@@ -86,7 +87,7 @@ impl Answer {
             Some(result) => text::read(self.body, result),
             None => Raw::NIL.to(),
         };
-        read.map_err(|error| CallError::Reply { plugin: self.plugin, error })
+        read.map_err(|error| CallError::Reply { plugin: self.plugin.as_ref().into(), error })
     }
 
     pub(super) fn result(&self) -> &[u8] {

@@ -45,7 +45,7 @@ impl Tried {
 
     pub(super) fn not_sent(&mut self, Chosen { card, link }: &Chosen<'_>, links: &Links) {
         if !link.requester.is_lost() {
-            self.late.push((*card).clone());
+            self.late.push(card.card.clone());
             return;
         }
         links.forget(&card.instance);

@@ -47,7 +47,7 @@ pub struct Reader<T> {
 enum Source {
     Line(Arc<Line>),
     /// A method that gives one value, by the name of its plugin.
-    Value(String),
+    Value(Arc<str>),
 }
 
 /// What has come and was not read yet.
@@ -83,7 +83,7 @@ impl<T> Reader<T> {
     }
 
     /// The one value of a method that does not stream, where it stands in its reply.
-    pub(in crate::host) fn of_value(plugin: String, body: Body, value: Range<usize>) -> Self {
+    pub(in crate::host) fn of_value(plugin: Arc<str>, body: Body, value: Range<usize>) -> Self {
         let ready = Ready { body: Some(body), items: [value].into(), progress: None };
         Self { source: Source::Value(plugin), from: 1, ready, fetching: None, end: Some(Ok(())), kind: PhantomData }
     }
