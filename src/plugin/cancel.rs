@@ -28,16 +28,17 @@ impl Cancel {
         self.leave_running(TOLD);
     }
 
-    /// Notes that the call's own code has ended.
-    pub(super) fn end(&self) {
-        self.leave_running(ENDED);
+    /// Notes that the call's own code has ended; whether that is news, and nobody had told it to stop.
+    pub(super) fn end(&self) -> bool {
+        self.leave_running(ENDED)
     }
 
-    fn leave_running(&self, state: u8) {
+    fn leave_running(&self, state: u8) -> bool {
         let left = self.0.state.compare_exchange(RUNNING, state, Ordering::SeqCst, Ordering::SeqCst);
         if left.is_ok() {
             self.0.changed.notify_waiters();
         }
+        left.is_ok()
     }
 
     pub(super) fn is_told(&self) -> bool {

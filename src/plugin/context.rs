@@ -34,6 +34,10 @@ impl Context {
         self.home.ledger.plugin()
     }
 
+    pub(super) fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
     /// Notes that the call is to open a stream.
     pub(super) fn opens_stream(&mut self, life: Life) {
         self.life = Some(Arc::new(life));

@@ -57,6 +57,8 @@ impl Life {
 pub(in crate::plugin) struct Opening {
     life: Arc<Life>,
     ledger: Arc<Ledger>,
+    /// Of the call, not of the stream.
+    call: Cancel,
     departed: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -67,7 +69,7 @@ impl Opening {
     /// `None` for a call of a method that does not stream.
     pub(in crate::plugin) fn of(context: &Context, incoming: &Incoming) -> Option<Self> {
         let (life, ledger) = context.stream()?;
-        Some(Self { life, ledger, departed: Box::pin(incoming.departed()) })
+        Some(Self { life, ledger, call: context.cancel().clone(), departed: Box::pin(incoming.departed()) })
     }
 
     /// Opens a stream of what a method has returned.
@@ -92,6 +94,10 @@ impl Opening {
         let Some(ticket) = self.ledger.begin_stream(MOST).map(Arc::new) else {
             return Err(Fault::new(Code::Busy, format!("{MOST} streams are open, there are no more at once")));
         };
+        // Who is told so does not get a stream as well, and nothing is counted twice.
+        if !self.call.end() {
+            return Err(Fault::new(Code::Cancelled, "nobody waits for the stream any more"));
+        }
         let line = Arc::new(Line::new(new_id(), Arc::clone(&self.life), &self.ledger, &ticket));
         let opened = Reply::encode_stream(&Opened { id: &line.id, credit });
         let reply = opened.map_err(|error| Fault::new(Code::Failed, error.to_string()))?;

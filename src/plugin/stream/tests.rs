@@ -25,6 +25,12 @@ fn torn(count: u64) -> Result<Items<u64>, Failure> {
     Ok(Items::try_of(items))
 }
 
+/// Plain, and gives its items when nobody waits for them any more.
+fn late(to: u64, context: Context) -> Result<Items<u64>, Failure> {
+    tokio::runtime::Handle::current().block_on(context.cancelled());
+    numbers(to)
+}
+
 /// Says one number and waits for ever.
 async fn one(number: u64) -> Result<Items<u64>, Failure> {
     let items = move |mut sender: Sender<u64>| async move {
@@ -57,6 +63,7 @@ impl Served {
         let plugin = Plugin::new("s", "1")
             .method("numbers", "Counts.", numbers)
             .method("torn", "Fails in the end.", torn)
+            .method("late", "Counts too late.", late)
             .method_async("one", "Says one thing.", one)
             .method("repeat", "Never ends.", repeat)
             .method("echo", "Says what it hears.", echo)
@@ -171,6 +178,23 @@ async fn a_stream_is_counted_once_at_its_end() {
     let torn = &stats.methods["torn"];
     assert_eq!((torn.done, torn.failed, torn.latency.count()), (0, 1, 1));
     assert_eq!(torn.codes, [("failed".to_owned(), 1)].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_answered_opens_no_stream_as_well() {
+    let served = Served::new();
+    let bus = served.bus();
+    let stats = || async { bus.call::<Stats, _>("s.$stats", &()).await.unwrap() };
+    let call = bus.request("late").timeout(Duration::from_millis(50)).stream::<u64, _>(&3).await;
+    assert!(call.is_err(), "{call:?}");
+    let stats = loop {
+        let stats = stats().await;
+        if stats.load.in_flight == 0 {
+            break stats;
+        }
+    };
+    // For one reason or the other: the caller's deadline, or its word that it waits no more.
+    assert_eq!((stats.load.done, stats.load.failed), (0, 1));
 }
 
 #[cfg(feature = "stream")]
