@@ -1,5 +1,6 @@
 //! Calls over real sockets, to plugins in this process.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,9 @@ use crate::bus::{BusDir, Card, Lane, ProcessId, new_instance};
 use crate::plugin::{Context, Failure, Plugin, Server};
 use crate::wire::{Code, Info};
 
+/// Of chars; more than any socket takes at once.
+const LARGE_TEXT: usize = 3 << 20;
+
 struct Served {
     root: tempfile::TempDir,
     servers: Vec<Server>,
@@ -17,6 +21,16 @@ struct Served {
 
 fn shout(text: String) -> Result<String, Failure> {
     Ok(text.to_uppercase())
+}
+
+/// A text that the plugin goes on holding.
+fn hold(length: usize) -> impl Fn(()) -> Result<Arc<str>, Failure> {
+    let text: Arc<str> = large(length).into();
+    move |()| Ok(Arc::clone(&text))
+}
+
+fn large(length: usize) -> String {
+    "0123456789äöü".chars().cycle().take(length).collect()
 }
 
 fn parse(text: String) -> Result<i64, std::num::ParseIntError> {
@@ -75,6 +89,8 @@ impl Served {
         let plugin = Plugin::new(name, "1.2.3")
             .method("shout", "Says it louder.", shout)
             .method("parse", "Reads a number.", parse)
+            .method("large", "Has a large text.", hold(LARGE_TEXT))
+            .method("small", "Has a small one.", hold(9))
             .method("panics", "Panics.", panics)
             .method("holds", "Waits for being cancelled.", holds)
             .method_async("holds_async", "Blocks its task until it is cancelled.", holds_async)
@@ -217,6 +233,26 @@ async fn the_blocking_twin_needs_no_runtime() {
         assert!(matches!(bus.call::<(), _>("test.shout", &()), Err(CallError::NoSuchPlugin { .. })));
     };
     std::thread::spawn(calls).join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_texts_come_whole_and_again() {
+    let mut served = Served::new();
+    served.add("text");
+    let (bus, whole) = (served.bus(), large(LARGE_TEXT));
+    let shouted = whole.to_uppercase();
+    for _ in 0..3 {
+        let (held, made, small, optional) = tokio::join!(
+            bus.call::<String, _>("large", &()),
+            bus.call::<String, _>("shout", &whole),
+            bus.call::<String, _>("small", &()),
+            bus.call::<Option<Box<str>>, _>("large", &()),
+        );
+        assert!(held.unwrap() == whole && made.unwrap() == shouted && optional.unwrap().as_deref() == Some(&whole));
+        assert_eq!(small.unwrap(), whole[..9]);
+    }
+    let no_text = bus.call::<i64, _>("large", &()).await;
+    assert!(matches!(no_text, Err(CallError::Reply { .. })), "{no_text:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
