@@ -53,10 +53,18 @@ mod tests {
     #[test]
     fn whoever_wants_to_write_waits_and_whoever_writes_is_noticed() {
         use std::os::unix::fs::OpenOptionsExt;
-        let path = tempfile::tempdir().unwrap().keep().join("file");
+        // A child that another test starts meanwhile has what is open for writing here, until it executes its program.
+        let held_soon = |file: &File| {
+            while let Err(error) = hold(file) {
+                assert_eq!(error.kind(), io::ErrorKind::ExecutableFileBusy);
+                std::thread::yield_now();
+            }
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
         std::fs::write(&path, "").unwrap();
         let file = File::open(&path).unwrap();
-        hold(&file).unwrap();
+        held_soon(&file);
         // Without waiting it is refused, and the signal that tells of it does not end this process.
         let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let try_to_write = || OpenOptions::new().write(true).custom_flags(nonblock).open(&path);
@@ -66,7 +74,6 @@ mod tests {
         let file = File::open(&path).unwrap();
         assert_eq!(hold(&file).unwrap_err().kind(), io::ErrorKind::ExecutableFileBusy);
         drop(writer);
-        hold(&file).unwrap();
-        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        held_soon(&file);
     }
 }
