@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
+use tokio::runtime::Handle;
+
+#[cfg(target_os = "linux")]
 use super::direct;
 use super::incoming::{Incoming, IncomingOn};
 use super::trace::{self, Exchange, Short, Way};
@@ -266,6 +269,7 @@ impl Replier {
     /// Has each request that comes from now on run where it was read, on the lane that can; others go on with
     /// [`next`](Self::next).
     ///
+    /// It is called within the runtime that this is called in, if any.
     /// It may block: when that has taken a millisecond or two, another thread goes on in its place.
     pub fn attend(&self, attendant: impl Fn(Incoming, &Turn<'_>) + Send + Sync + 'static) {
         match &self.0 {
@@ -274,7 +278,7 @@ impl Replier {
                 let take = move |incoming, turn: &direct::Turn<'_>| {
                     attendant(Incoming::new(IncomingOn::Direct(incoming)), &Turn(turn));
                 };
-                replier.attend(Box::new(take));
+                replier.attend(Box::new(take), Handle::try_current().ok());
             }
             ReplierOn::Nng(_) => drop(attendant),
         }

@@ -98,8 +98,6 @@ impl Call {
     /// Begins the call here; what has to wait goes on elsewhere.
     pub(super) fn run_here(mut self, unread: Unread, pass: Pass, turn: &Turn<'_>, runtime: &Handle) {
         self.ticket.begins();
-        // What the method may expect of any thread it is run on.
-        let _entered = runtime.enter();
         match guarded(|| job(&self.incoming, &self.method, unread)) {
             Ok(Ok(job)) if self.method.pace.is_slow() => drop(runtime.spawn(self.go_on(Next::Begin(job, pass)))),
             Ok(Ok(job)) => self.begin(job, pass, turn, runtime),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::call_name::CallName;
 use super::cancel::{Cancel, Early};
 use super::stream::Streams;
 use super::tally::Tally;
@@ -36,7 +37,7 @@ struct Running {
     started: Instant,
     /// `None` for a stream: it may go on for as long as somebody asks for it.
     deadline: Option<Instant>,
-    id: Option<String>,
+    id: Option<CallName>,
     cancel: Cancel,
 }
 
@@ -68,7 +69,7 @@ impl Ledger {
     fn enter(self: &Arc<Self>, started: Instant, deadline: Option<Instant>, id: Option<&str>) -> Ticket {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let cancel = Cancel::default();
-        let call = Running { started, deadline, id: id.map(str::to_owned), cancel: cancel.clone() };
+        let call = Running { started, deadline, id: id.map(CallName::from), cancel: cancel.clone() };
         let mut running = self.lock();
         running.insert(number, call);
         // Under the lock: a cancellation either finds the call or is found by it.
@@ -94,7 +95,7 @@ impl Ledger {
     pub(super) fn cancel(&self, id: &str) -> bool {
         let running = self.lock();
         let mut found = false;
-        for call in running.values().filter(|call| call.id.as_deref() == Some(id)) {
+        for call in running.values().filter(|call| call.id.as_ref().is_some_and(|name| name.is(id))) {
             call.cancel.tell();
             found = true;
         }

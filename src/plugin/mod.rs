@@ -26,6 +26,7 @@ mod admission;
 mod builder;
 mod builtin;
 mod call;
+mod call_name;
 mod cancel;
 mod context;
 mod environment;

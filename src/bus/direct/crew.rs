@@ -16,6 +16,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::connection::Connection;
@@ -69,7 +70,11 @@ pub(super) struct Crew {
     pub(super) called: Condvar,
 }
 
-pub(super) struct AttendantSlot(pub(super) Attendant);
+pub(super) struct AttendantSlot {
+    pub(super) attend: Attendant,
+    /// Where it is to be called.
+    pub(super) runtime: Option<Handle>,
+}
 
 impl std::fmt::Debug for AttendantSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -153,8 +158,8 @@ impl Crew {
         lock(&self.roster).wanted
     }
 
-    pub(super) fn attend(&self, attendant: Attendant) {
-        let _ = self.attendant.set(AttendantSlot(attendant));
+    pub(super) fn attend(&self, attend: Attendant, runtime: Option<Handle>) {
+        let _ = self.attendant.set(AttendantSlot { attend, runtime });
     }
 
     /// Starts one more thread; it finds its own work.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
+use tokio::runtime::Handle;
 
 use super::connection::{Connection, Flushed, Read};
 use super::crew::{AttendantSlot, Crew, Turn, Worker};
@@ -135,6 +136,9 @@ impl Crew {
 
     /// Hands out what has been read.
     fn hand_out(self: &Arc<Self>, connection: &Arc<Connection>, me: &Arc<Worker>) -> HandedOut {
+        let attendant = self.attendant.get();
+        // For all of them at once.
+        let _entered = attendant.and_then(|attendant| attendant.runtime.as_ref()).map(Handle::enter);
         let mut since = Instant::now();
         while connection.has_next() {
             if connection.is_clogged() && self.is_clogged_still(connection) {
@@ -155,7 +159,7 @@ impl Crew {
                 }
             };
             let incoming = Incoming::new(body, Arc::clone(connection), Arc::clone(self));
-            if !self.run(incoming, connection, me) {
+            if !self.run(incoming, connection, (attendant, me)) {
                 return HandedOut::TakenOver;
             }
             if since.elapsed() > HELD_BACK {
@@ -172,8 +176,13 @@ impl Crew {
     }
 
     /// Runs a request here, or passes it on; whether this worker still has its place afterwards.
-    fn run(&self, incoming: Incoming, connection: &Arc<Connection>, me: &Worker) -> bool {
-        let Some(AttendantSlot(attendant)) = self.attendant.get() else {
+    fn run(
+        &self,
+        incoming: Incoming,
+        connection: &Arc<Connection>,
+        (attendant, me): (Option<&AttendantSlot>, &Worker),
+    ) -> bool {
+        let Some(attendant) = attendant else {
             // Refused only when nobody reads any more.
             let _ = self.incoming.send(incoming);
             return true;
@@ -185,7 +194,7 @@ impl Crew {
         post.connection = Some(Arc::clone(connection));
         drop(post);
         // A panic is the attendant's to report; here it must not cost the crew a thread.
-        let _ = catch_unwind(AssertUnwindSafe(|| attendant(incoming, &Turn(me))));
+        let _ = catch_unwind(AssertUnwindSafe(|| (attendant.attend)(incoming, &Turn(me))));
         let mut post = lock(&me.post);
         post.busy = false;
         let if_slow = post.if_slow.take();
