@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{eventually, eventually_or, processes_of, signal};
+use super::{eventually, eventually_or, processes_of, signal, with_argument};
 
 /// Longer than anything takes that goes well.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -300,12 +300,16 @@ impl Drop for Stage {
             }
             None => {}
         }
-        for process in processes_of(&self.bus) {
+        // The sink outlives its supervisor, and makes its directory anew where that has been removed.
+        let sinks = with_argument(&self.bus.path().to_string_lossy()).into_iter().filter_map(ProcessId::of);
+        let left: Vec<ProcessId> = processes_of(&self.bus).into_iter().chain(sinks).collect();
+        for process in &left {
             let pid = process.pid.try_into().ok().and_then(rustix::process::Pid::from_raw);
             if let Some(pid) = pid.filter(|_| process.is_alive()) {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
         }
+        let _ = eventually_or(|| if left.iter().any(|process| process.is_alive()) { Err(()) } else { Ok(()) });
         self.remove_cgroups();
     }
 }
