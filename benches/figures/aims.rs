@@ -66,10 +66,10 @@ fn callers(all: &[Contestant]) {
 
 /// The best of ours, as a share of what the raw socket moves.
 fn mebibytes(all: &[Contestant], made: bool) -> Option<f64> {
-    let raw = all.iter().find(|one| matches!(one.kind, Kind::Mebibyte { .. }))?;
-    let ours = all.iter().filter(|one| one.kind == Kind::Mebibyte { made } && one.name != raw.name);
-    let times = ours.filter_map(|one| median(Some(one), Place::Free));
-    times.min_by(f64::total_cmp).zip(median(Some(raw), Place::Free)).map(|(ours, raw)| raw / ours)
+    let mut them = all.iter().filter(|one| matches!(one.kind, Kind::Mebibyte { .. }));
+    let raw = median(them.next(), Place::Free)?;
+    let ours = them.filter(|one| one.kind == Kind::Mebibyte { made });
+    ours.filter_map(|one| median(Some(one), Place::Free)).min_by(f64::total_cmp).map(|ours| raw / ours)
 }
 
 fn fastest_peer(all: &[Contestant], place: Place) -> Option<f64> {

@@ -60,5 +60,7 @@ pub use lane::Lane;
 pub use outgoing::Outgoing;
 pub use peer::{Peer, PeerEvent};
 pub use process_id::ProcessId;
+#[cfg(any(target_os = "linux", feature = "host"))]
+pub(crate) use roles::LONGEST;
 pub use roles::{Farewell, IfSlow, Replier, Requester, Turn};
 pub use survey::{Answers, Publisher, Respondent, Subscriber, Surveyor};

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
-use tokio::runtime::Handle;
-
-#[cfg(target_os = "linux")]
 use super::direct;
 use super::incoming::{Incoming, IncomingOn};
 use super::trace::{self, Exchange, Short, Way};
 use super::{Body, BusError, Endpoint, Guests, Lane, RequestError, block_on, nng};
+
+/// A longer timeout is taken for this one: as good as none, and no overflow.
+#[cfg(any(target_os = "linux", feature = "host"))]
+pub(crate) const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// Sends requests to one endpoint, any number at a time.
 #[derive(Debug)]
@@ -107,7 +108,8 @@ impl Requester {
         reply
     }
 
-    /// As [`request`](Self::request), up to that moment, but the other side is told when the future is dropped before the reply came.
+    /// As [`request`](Self::request), up to that moment, but the other side is told when the future is dropped before the
+    /// reply came.
     ///
     /// What it is told is then sent behind the request; nobody waits for an answer to that.
     ///
@@ -278,7 +280,7 @@ impl Replier {
                 let take = move |incoming, turn: &direct::Turn<'_>| {
                     attendant(Incoming::new(IncomingOn::Direct(incoming)), &Turn(turn));
                 };
-                replier.attend(Box::new(take), Handle::try_current().ok());
+                replier.attend(Box::new(take));
             }
             ReplierOn::Nng(_) => drop(attendant),
         }

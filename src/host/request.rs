@@ -19,14 +19,11 @@ use super::links::Chosen;
 use super::span::Traced;
 use super::stream::{Reader, Writer};
 use super::{Bus, CallError};
-use crate::bus::{Card, RequestError};
+use crate::bus::{Card, LONGEST, RequestError};
 use crate::wire::{Code, Fault, Protocols, Raw, RequestHead, Trail, from_slice};
 
 /// What a call may take unless its caller says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// As good as no timeout, and no overflow.
-const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// A call in the making.
 #[derive(Debug, Clone, Copy)]

@@ -158,8 +158,8 @@ impl Crew {
         lock(&self.roster).wanted
     }
 
-    pub(super) fn attend(&self, attend: Attendant, runtime: Option<Handle>) {
-        let _ = self.attendant.set(AttendantSlot { attend, runtime });
+    pub(super) fn attend(&self, attend: Attendant) {
+        let _ = self.attendant.set(AttendantSlot { attend, runtime: Handle::try_current().ok() });
     }
 
     /// Starts one more thread; it finds its own work.

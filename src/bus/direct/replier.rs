@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::crew::{Attendant, Crew, Limits};
@@ -56,9 +55,9 @@ impl Replier {
         Ok(replier)
     }
 
-    /// Has requests run on the thread that has read them, from now on, and within that runtime.
-    pub(in crate::bus) fn attend(&self, attendant: Attendant, runtime: Option<Handle>) {
-        self.crew.attend(attendant, runtime);
+    /// Has requests run on the thread that has read them, from now on, and within the runtime of the caller, if any.
+    pub(in crate::bus) fn attend(&self, attendant: Attendant) {
+        self.crew.attend(attendant);
     }
 
     /// Takes no more requests, and ends when those that were sent before are answered and their answers have left.

@@ -20,7 +20,7 @@ use super::state::Outcome;
 use super::task::{self, Waiting};
 use super::{lock, socket};
 use crate::bus::counterpart::Counterpart;
-use crate::bus::{Endpoint, Farewell, RequestError};
+use crate::bus::{Endpoint, Farewell, LONGEST, RequestError};
 use crate::wire::MAX_MESSAGE;
 
 /// How soon a listener with a full backlog is tried again; nothing reports that it has room.
@@ -168,8 +168,6 @@ fn keep(connections: &mut Connections, home: Home, socket: OwnedFd) -> Arc<Pendi
 
 /// When that time is over.
 pub(in crate::bus) fn deadline(timeout: Duration) -> Instant {
-    /// As good as no deadline, and no overflow.
-    const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
     Instant::now() + timeout.min(LONGEST)
 }
 

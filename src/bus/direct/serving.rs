@@ -137,8 +137,8 @@ impl Crew {
     /// Hands out what has been read.
     fn hand_out(self: &Arc<Self>, connection: &Arc<Connection>, me: &Arc<Worker>) -> HandedOut {
         let attendant = self.attendant.get();
-        // For all of them at once.
-        let _entered = attendant.and_then(|attendant| attendant.runtime.as_ref()).map(Handle::enter);
+        let runtime = attendant.and_then(|attendant| attendant.runtime.as_ref());
+        let mut entered = None;
         let mut since = Instant::now();
         while connection.has_next() {
             if connection.is_clogged() && self.is_clogged_still(connection) {
@@ -158,6 +158,8 @@ impl Crew {
                     break;
                 }
             };
+            // Once for all of them.
+            entered = entered.or_else(|| runtime.map(Handle::enter));
             let incoming = Incoming::new(body, Arc::clone(connection), Arc::clone(self));
             if !self.run(incoming, connection, (attendant, me)) {
                 return HandedOut::TakenOver;

@@ -25,8 +25,8 @@ pub(in super::super) fn of_plain<R: 'static>() -> Option<Schema> {
     }
     look!(
         String as String, &'static str as String, Cow<'static, str> as String, Box<str> as String,
-        Arc<str> as String, char as char, bool as bool, () as (), u8 as u8, u16 as u16, u32 as u32, u64 as u64, usize as usize, i8 as i8, i16 as i16,
-        i32 as i32, i64 as i64, isize as isize, f32 as f32, f64 as f64
+        Arc<str> as String, char as char, bool as bool, () as (), u8 as u8, u16 as u16, u32 as u32, u64 as u64,
+        usize as usize, i8 as i8, i16 as i16, i32 as i32, i64 as i64, isize as isize, f32 as f32, f64 as f64
     );
     None
 }

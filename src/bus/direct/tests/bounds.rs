@@ -177,16 +177,13 @@ fn room_that_one_did_not_need_is_for_the_next() {
     let replier = Replier::listen_with(&endpoint, Limits { room: 1, ..LIMITS }, &Guests::default()).unwrap();
     let ((begins, begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
     let released = Mutex::new(released);
-    replier.attend(
-        Box::new(move |incoming, _| {
-            if **incoming.body() == *b"first" {
-                begins.send(()).unwrap();
-                let _ = lock(&released).recv();
-            }
-            incoming.reply(b"done"[..].into());
-        }),
-        None,
-    );
+    replier.attend(Box::new(move |incoming, _| {
+        if **incoming.body() == *b"first" {
+            begins.send(()).unwrap();
+            let _ = lock(&released).recv();
+        }
+        incoming.reply(b"done"[..].into());
+    }));
     let mut callers: Vec<_> = (1..=3).map(|_| Raw::greeted(&endpoint)).collect();
     callers[0].0.write_all(&frame(1, b"first")).unwrap();
     begun.recv_timeout(LONG).unwrap();

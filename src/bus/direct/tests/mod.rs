@@ -36,13 +36,10 @@ impl Place {
 /// Answers every request with itself.
 fn echo(endpoint: &Endpoint, limits: Limits) -> Replier {
     let replier = Replier::listen_with(endpoint, limits, &Guests::default()).unwrap();
-    replier.attend(
-        Box::new(|incoming, _| {
-            let body = incoming.body().to_vec();
-            incoming.reply(body.into());
-        }),
-        None,
-    );
+    replier.attend(Box::new(|incoming, _| {
+        let body = incoming.body().to_vec();
+        incoming.reply(body.into());
+    }));
     replier
 }
 

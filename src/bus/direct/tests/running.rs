@@ -22,17 +22,14 @@ fn a_request_that_takes_long_holds_nobody_up() {
     let (release, released) = mpsc::channel::<()>();
     let (slow, when_slow) = mpsc::channel();
     let released = Mutex::new(released);
-    replier.attend(
-        Box::new(move |incoming, turn| {
-            if **incoming.body() == *b"long" {
-                turn.if_slow(Arc::new(Slow(slow.clone())));
-                let _ = lock(&released).recv();
-            }
-            let body = incoming.body().to_vec();
-            incoming.reply(body.into());
-        }),
-        None,
-    );
+    replier.attend(Box::new(move |incoming, turn| {
+        if **incoming.body() == *b"long" {
+            turn.if_slow(Arc::new(Slow(slow.clone())));
+            let _ = lock(&released).recv();
+        }
+        let body = incoming.body().to_vec();
+        incoming.reply(body.into());
+    }));
     let mut raw = Raw::greeted(&endpoint);
     // In one piece: those behind it have been read when it is run, the one before it has been answered.
     raw.0.write_all(&[frame(1, b"before"), frame(2, b"long"), frame(3, b"behind")].concat()).unwrap();
@@ -51,14 +48,11 @@ fn any_number_of_long_requests_hold_nobody_up() {
     let endpoint = place.endpoint();
     let replier = Replier::listen_with(&endpoint, LIMITS, &Guests::default()).unwrap();
     let barrier = Arc::new(std::sync::Barrier::new(MANY as usize));
-    replier.attend(
-        Box::new(move |incoming, _| {
-            // Each waits for all the others.
-            barrier.wait();
-            incoming.reply(b"together"[..].into());
-        }),
-        None,
-    );
+    replier.attend(Box::new(move |incoming, _| {
+        // Each waits for all the others.
+        barrier.wait();
+        incoming.reply(b"together"[..].into());
+    }));
     let mut raw = Raw::greeted(&endpoint);
     raw.0.write_all(&(0..MANY).flat_map(|id| frame(id, b"")).collect::<Vec<_>>()).unwrap();
     let mut ids: Vec<_> = (0..MANY).map(|_| raw.receive().unwrap()).collect();

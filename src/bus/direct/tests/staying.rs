@@ -92,16 +92,13 @@ fn a_request_that_takes_long_is_left_with_its_worker() {
     let replier = Replier::listen_with(&endpoint, LIMITS, &Guests::default()).unwrap();
     let (release, released) = mpsc::channel::<()>();
     let released = Mutex::new(released);
-    replier.attend(
-        Box::new(move |incoming, _| {
-            if **incoming.body() == *b"long" {
-                let _ = lock(&released).recv();
-            }
-            let body = incoming.body().to_vec();
-            incoming.reply(body.into());
-        }),
-        None,
-    );
+    replier.attend(Box::new(move |incoming, _| {
+        if **incoming.body() == *b"long" {
+            let _ = lock(&released).recv();
+        }
+        let body = incoming.body().to_vec();
+        incoming.reply(body.into());
+    }));
     let mut raw = Raw::greeted(&endpoint);
     for _ in 0..3 {
         stay(&mut raw, &replier);
